@@ -1,0 +1,1 @@
+"""What every service stands on: HTTP kernel, store, policy, errors, loops, clock, process spawning."""

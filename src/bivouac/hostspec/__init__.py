@@ -1,0 +1,1 @@
+"""The frozen records that control sends to agents and agents report back. No logic."""

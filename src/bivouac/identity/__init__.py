@@ -1,0 +1,1 @@
+"""Identity v3: domains, projects, users, roles, tokens, catalog."""

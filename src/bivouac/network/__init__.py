@@ -1,0 +1,1 @@
+"""Network v2.0: networks, subnets, ports, routers, floating IPs, security groups, projected onto OVN."""

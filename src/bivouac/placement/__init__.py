@@ -1,0 +1,1 @@
+"""Placement: hosts, inventories and allocations."""
