@@ -4,7 +4,7 @@ from msgspec import Struct
 
 
 class MetadataPort(Struct, frozen=True):
-    """The localport of a network on which every host answers 169.254.169.254. `id` is the logical switch port's name."""
+    """The localport on which every host answers 169.254.169.254. `id` is the logical switch port's name."""
 
     id: str
     mac_address: str
