@@ -1,0 +1,54 @@
+"""Structured logs: one JSON object a line on standard error, with the request id of the call being served.
+
+Secrets never get here: callers log ids and names, not bodies; `redact` is for the few texts that could hold one.
+"""
+
+import logging
+import re
+import sys
+import time
+from contextvars import ContextVar
+
+import msgspec
+
+request_id: ContextVar[str] = ContextVar("request_id", default="")
+
+_encode = msgspec.json.Encoder(enc_hook=str).encode
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_SECRET = re.compile(
+    r"""(?i)("?(?:password|adminPass|admin_pass|secret|token|x-auth-token|x-subject-token)"?\s*[:=]\s*)("[^"]*"|\S+)"""
+)
+
+
+class JsonFormatter(logging.Formatter):
+    """Time, level, logger, message, request id and whatever was given as `extra`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, object] = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if current := request_id.get():
+            line["request_id"] = current
+        for key, value in vars(record).items():
+            if key not in _STANDARD:
+                line[key] = value
+        if record.exc_info:
+            line["exception"] = redact(self.formatException(record.exc_info))
+        return _encode(line).decode()
+
+
+def redact(text: str) -> str:
+    """The text with the values of fields that are named like secrets replaced by `***`."""
+    return _SECRET.sub(r"\1***", text)
+
+
+def configure(level: str = "info") -> None:
+    """Send everything to standard error as JSON lines; the supervisor turns that into files."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter())
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    for noisy in ("websockets", "uvicorn.access", "uvicorn.error", "ovsdbapp", "pyroute2", "asyncio"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -1,0 +1,144 @@
+"""Settings: one optional TOML file and the environment; every default is good.
+
+`BIVOUAC_HTTP_PORT=5001` sets `http.port`. A setting exists only if somebody has a reason to change it.
+"""
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct, field
+
+from .errors import Error
+
+
+class SettingsError(Error):
+    """The file or an environment variable does not fit; the message names it."""
+
+
+class Http(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the APIs listen. `public_url` is what the catalog says when a proxy stands in front."""
+
+    host: str = "127.0.0.1"
+    port: int = 5000
+    public_url: str = ""
+
+
+class ObjectStore(Struct, frozen=True, forbid_unknown_fields=True):
+    """Ports of the object store's front doors."""
+
+    swift_port: int = 8080
+    s3_port: int = 9000
+    workers: int = 1
+
+
+class Database(Struct, frozen=True, forbid_unknown_fields=True):
+    """`postgresql://...` for PostgreSQL; empty means SQLite in the state directory."""
+
+    url: str = ""
+
+
+class Region(Struct, frozen=True, forbid_unknown_fields=True):
+    """Names that clients see."""
+
+    name: str = "RegionOne"
+    availability_zone: str = "nova"
+
+
+class Security(Struct, frozen=True, forbid_unknown_fields=True):
+    """Security compliance of passwords (Keystone's `[security_compliance]`); 0 or empty means off."""
+
+    lockout_failure_attempts: int = 0
+    lockout_duration_s: int = 1800
+    unique_last_password_count: int = 0
+    minimum_password_age_days: int = 0
+    password_expires_days: int = 0
+    password_regex: str = ""
+    password_regex_description: str = ""
+    change_password_upon_first_use: bool = False
+    disable_user_account_days_inactive: int = 0
+    token_lifetime_s: int = 3600
+
+
+class Network(Struct, frozen=True, forbid_unknown_fields=True):
+    """The public network of the one-machine cloud, and what leads out of it."""
+
+    public_cidr: str = "172.24.4.0/24"
+    public_gateway: str = "172.24.4.1"
+    physical_network: str = "public"
+    mtu: int = 1442
+    name_servers: list[str] = field(default_factory=list)
+
+
+class Compute(Struct, frozen=True, forbid_unknown_fields=True):
+    """Overcommit of hosts, as Nova's allocation ratios."""
+
+    cpu_allocation_ratio: float = 16.0
+    memory_allocation_ratio: float = 1.0
+    disk_allocation_ratio: float = 10.0
+    build_deadline_s: float = 600.0
+
+
+class Image(Struct, frozen=True, forbid_unknown_fields=True):
+    """Limits of images and imports."""
+
+    max_size_bytes: int = 1 << 40
+    web_download_allow: list[str] = field(default_factory=list)
+
+
+class Settings(Struct, frozen=True, forbid_unknown_fields=True):
+    """All settings. `state` is the state directory."""
+
+    state: str = "/var/lib/bivouac"
+    log_level: str = "info"
+    policy_file: str = ""
+    http: Http = Http()
+    object_store: ObjectStore = ObjectStore()
+    database: Database = Database()
+    region: Region = Region()
+    security: Security = Security()
+    network: Network = Network()
+    compute: Compute = Compute()
+    image: Image = Image()
+
+    @property
+    def state_path(self) -> Path:
+        return Path(self.state)
+
+    @property
+    def public_url(self) -> str:
+        """Base of all URLs in the catalog, without a slash at the end."""
+        return self.http.public_url.rstrip("/") or f"http://{self.http.host}:{self.http.port}"
+
+
+def load(state: str = "", environment: dict[str, str] | None = None) -> Settings:
+    """Settings from STATE/bivouac.toml (or `BIVOUAC_CONFIG`) and `BIVOUAC_*`. Raises SettingsError."""
+    environment = dict(os.environ) if environment is None else environment
+    state = state or environment.get("BIVOUAC_STATE", "") or "/var/lib/bivouac"
+    path = Path(environment.get("BIVOUAC_CONFIG", "") or Path(state) / "bivouac.toml")
+    tree: dict[str, Any] = {}
+    if path.exists():
+        try:
+            tree = tomllib.loads(path.read_text())
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{path}: {error}") from error
+    tree["state"] = state
+    _overlay(tree, environment)
+    try:
+        return msgspec.convert(tree, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"settings in {path} or BIVOUAC_*: {error}") from error
+
+
+def _overlay(tree: dict[str, Any], environment: dict[str, str]) -> None:
+    """Put the environment's values over the file's."""
+    for item in msgspec.structs.fields(Settings):
+        if isinstance(item.type, type) and issubclass(item.type, Struct):
+            section = tree.setdefault(item.name, {})
+            for inner in msgspec.structs.fields(item.type):
+                if (text := environment.get(f"BIVOUAC_{item.name}_{inner.name}".upper())) is not None:
+                    section[inner.name] = text.split(",") if inner.type == list[str] else text
+        elif item.name != "state" and (text := environment.get(f"BIVOUAC_{item.name}".upper())) is not None:
+            tree[item.name] = text
