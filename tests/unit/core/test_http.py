@@ -86,8 +86,16 @@ def ask(
     async def send(message: dict[str, Any]) -> None:
         sent.append(message)
 
-    scope = {"type": "http", "method": method, "path": path, "raw_path": path.encode(), "query_string": query.encode(),
-             "headers": [(k.encode(), v.encode()) for k, v in fields.items()], "scheme": "http", "client": None}  # fmt: skip
+    scope = {
+        "type": "http",
+        "method": method,
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": query.encode(),
+        "headers": [(k.encode(), v.encode()) for k, v in fields.items()],
+        "scheme": "http",
+        "client": None,
+    }
     asyncio.run(application(scope, receive, send))
     out = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
     payload = b"".join(message.get("body", b"") for message in sent[1:])
