@@ -1,5 +1,7 @@
 """What `/metrics` shows to Prometheus."""
 
+from functools import lru_cache
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 REGISTRY = CollectorRegistry()
@@ -10,6 +12,7 @@ REQUESTS = Histogram(
     registry=REGISTRY,
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 30),
 )
+_of_request = lru_cache(maxsize=None)(REQUESTS.labels)
 LOOP_STEPS = Counter("bivouac_loop_steps_total", "Steps of reconcile loops.", ("loop", "result"), registry=REGISTRY)
 LOOP_WAITING = Gauge("bivouac_loop_keys", "Keys that wait for a step.", ("loop",), registry=REGISTRY)
 OVERDUE = Gauge(
@@ -18,6 +21,11 @@ OVERDUE = Gauge(
     ("resource",),
     registry=REGISTRY,
 )
+
+
+def observe_request(service: str, method: str, status: int, seconds: float) -> None:
+    """Count one answered request."""
+    _of_request(service, method, status).observe(seconds)
 
 
 def exposition() -> bytes:

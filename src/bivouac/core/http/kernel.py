@@ -13,7 +13,7 @@ from ..call import Call, Caller
 from ..clock import Clock
 from ..errors import Error, HeadersTooLarge, MethodNotAllowed, NotFound, Unauthorized
 from ..ids import new_request_id
-from ..metrics import REQUESTS
+from ..metrics import observe_request
 from ..policy import Policy
 from ..store import Store
 from .dialects import KEYSTONE, NOVA, Dialect
@@ -23,6 +23,8 @@ from .routing import PUBLIC, Microversions, Route, Router
 log = logging.getLogger(__name__)
 MAX_HEADER_BYTES = 64 << 10
 _encode = msgspec.json.Encoder().encode
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "COPY"})
+"""What metrics tell apart: a client may not make labels up."""
 _NOBODY = Caller(user_id="", user_name="")
 
 Authenticate = Callable[[str, Request], Awaitable[Caller | None]]
@@ -96,7 +98,7 @@ class Application:
         headers = [(b"x-openstack-request-id", request_id.encode())]
         request = None
         try:
-            if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADER_BYTES:
+            if sum([len(name) + len(value) for name, value in scope["headers"]]) > MAX_HEADER_BYTES:
                 raise HeadersTooLarge(f"The header fields may have {MAX_HEADER_BYTES} bytes together.")
             if mount is None:
                 raise NotFound("No service answers at this path.")
@@ -113,17 +115,18 @@ class Application:
         await _send_response(response, headers, scope["method"], send)
         took = time.perf_counter() - started
         service = mount.service_type if mount else "none"
-        REQUESTS.labels(service, scope["method"], str(response.status)).observe(took)
-        log.info(
-            "request",
-            extra={
+        known = mount is not None and scope["method"] in _METHODS
+        observe_request(service, scope["method"] if known else "other", response.status, took)
+        call = request.call if request else None
+        logs.access(
+            {
                 "method": scope["method"],
                 "path": scope["path"],
                 "status": response.status,
                 "took_ms": round(took * 1000, 2),
-                "project_id": request.call.project_id if request and request.call else "",
-                "user_id": request.call.user_id if request and request.call else "",
-            },
+                "project_id": call.project_id if call else "",
+                "user_id": call.user_id if call else "",
+            }
         )
 
     def _mount(self, raw_path: str) -> tuple[Mount | None, str]:

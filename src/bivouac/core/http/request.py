@@ -213,6 +213,8 @@ class WebSocket:
 
 def decode_segment(segment: bytes) -> str:
     """A path segment as text. Raises BadRequest for NUL and for what is not UTF-8."""
+    if b"%" not in segment and segment.isascii():
+        return segment.decode("ascii")
     try:
         text = unquote_to_bytes(segment).decode()
     except UnicodeDecodeError as error:

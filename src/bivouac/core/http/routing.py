@@ -59,10 +59,11 @@ class Microversions(Struct, frozen=True):
     def negotiate(self, headers: dict[str, str]) -> Version:
         """The version to serve. Raises BadRequest (malformed) and NotAcceptable (outside the range)."""
         asked = ""
-        for part in headers.get("openstack-api-version", "").split(","):
-            name, _, version = part.strip().partition(" ")
-            if name.lower() == self.service:
-                asked = version.strip()
+        if said := headers.get("openstack-api-version"):
+            for part in said.split(","):
+                name, _, version = part.strip().partition(" ")
+                if name.lower() == self.service:
+                    asked = version.strip()
         if not asked and self.legacy_header:
             asked = headers.get(self.legacy_header.lower(), "").strip()
         if not asked:
