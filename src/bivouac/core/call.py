@@ -67,6 +67,8 @@ class Call(Struct, kw_only=True):
     remote_address: str = ""
     plan: bool = False
     token: str = ""
+    enforced: bool = False
+    """A policy rule was held against a target (`enforce`) and let this call pass."""
     _credentials: dict[str, Any] | None = field(default=None)
 
     @property
@@ -102,6 +104,8 @@ class Call(Struct, kw_only=True):
                 "roles": who.roles,
                 "trust_id": who.trust_id or None,
                 "is_admin_project": True,
+                "token.domain.id": who.domain_id or None,
+                "token.project.domain.id": who.project_domain_id or None,
             }
         return self._credentials
 
@@ -125,6 +129,7 @@ class Call(Struct, kw_only=True):
             raise Forbidden(
                 self.policy.refusal(rule, self.own_target() if target is None else target, self.credentials)
             )
+        self.enforced = True
 
 
 def system_call(policy: Policy, clock: Clock, name: str = "bivouac") -> Call:

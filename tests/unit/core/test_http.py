@@ -10,7 +10,7 @@ import pytest
 from msgspec import Struct
 
 from bivouac.core import errors
-from bivouac.core.call import Caller
+from bivouac.core.call import Call, Caller
 from bivouac.core.clock import ManualClock
 from bivouac.core.http import PUBLIC, Application, Microversions, Mount, Request, Response, Route, dialects
 from bivouac.core.policy import Policy, Rule
@@ -37,6 +37,14 @@ async def forgot(request: Request, thing_id: str) -> None:
     return None
 
 
+async def enforced_in_rule(request: Request) -> str:
+    def rule(tx: object, call: Call) -> str:
+        call.enforce("things:create")
+        return request.mount.service
+
+    return await request.read(rule)
+
+
 async def root(request: Request) -> Response:
     return Response({"url": request.base_url}, 300)
 
@@ -49,6 +57,7 @@ ROUTES = [
     Route(method="GET", path="/things/detail", handler=lambda request: show(request, "detail"), rule="things:show"),
     Route(method="GET", path="/things/{thing_id}", handler=show, rule="things:show"),
     Route(method="PUT", path="/things/{thing_id}", handler=forgot, rule="things:create", late=True),
+    Route(method="GET", path="/enforced", handler=enforced_in_rule, rule="things:create", late=True),
     Route(method="GET", path="/new", handler=root, rule="things:show", since=(2, 5)),
     Route(method="GET", path="/old", handler=root, rule="things:show", until=(2, 4)),
 ]
@@ -63,6 +72,7 @@ def application(tmp_path: Path) -> Iterator[Application]:
         prefix="/compute/v2.1", service_type="compute", routes=ROUTES, dialect=dialects.NOVA,
         microversions=Microversions("compute", (2, 1), (2, 9), "X-OpenStack-Nova-API-Version"),
         id_headers=("x-compute-request-id",),
+        service="the service",
     )  # fmt: skip
     policy = Policy([Rule("things:create", "role:member"), Rule("things:show", "role:member or role:reader")])
     store = open_store("", tmp_path / "test.db")
@@ -174,6 +184,11 @@ def test_a_route_exists_only_in_its_versions(application: Application) -> None:
     assert ask(application, "GET", f"{BASE}/new")[0] == 404
     assert ask(application, "GET", f"{BASE}/new", openstack_api_version="compute 2.5")[0] == 300
     assert ask(application, "GET", f"{BASE}/old", openstack_api_version="compute 2.5")[0] == 404
+
+
+def test_a_rule_may_enforce_in_its_transaction(application: Application) -> None:
+    assert ask(application, "GET", f"{BASE}/enforced")[::2] == (200, "the service")
+    assert ask(application, "GET", f"{BASE}/enforced", token="reader")[0] == 403
 
 
 def test_huge_headers_are_refused(application: Application) -> None:

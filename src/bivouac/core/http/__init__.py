@@ -7,7 +7,8 @@ one rule through `request.read` or `request.write`, and shape the answer.
 
 - A route's `rule` is "" (public: no token), or a policy rule's name. The rule is checked before the handler against
   the caller's own project and the path's parameters; with `late=True` the handler itself calls
-  `request.enforce(target)`, and an answer without it is refused by the kernel, so that no route goes unguarded.
+  `request.enforce(target)`, or its rule `call.enforce(name, target)`, and an answer without either is refused by the
+  kernel, so that no route goes unguarded.
 - A handler returns a value (encoded as JSON with the route's status), None (no body) or a `Response`.
 - Source of the version headers: API SIG guideline "Microversion Specification".
 """

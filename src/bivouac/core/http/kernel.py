@@ -35,7 +35,8 @@ class Mount(Struct, kw_only=True):
     """A service under a prefix. `service_type` is the catalog's word (for access rules and metrics).
 
     `id_headers` are further names under which the request id is answered (`x-compute-request-id`);
-    `authenticate_uri` goes into 401's WWW-Authenticate.
+    `authenticate_uri` goes into 401's WWW-Authenticate. `service` is the service's own object, if it has one: handlers
+    find it as `request.mount.service`.
     """
 
     prefix: str
@@ -44,6 +45,7 @@ class Mount(Struct, kw_only=True):
     dialect: Dialect = NOVA
     microversions: Microversions | None = None
     id_headers: tuple[str, ...] = ()
+    service: Any = None
     router: Router | None = None
 
     def __post_init__(self) -> None:
@@ -152,7 +154,7 @@ class Application:
         if route.decode is not None:
             request.body = await request.decode_body(route)
         result = await route.handler(request, **values)
-        if route.rule != PUBLIC and route.late and not request.enforced:
+        if route.rule != PUBLIC and route.late and not (request.enforced or request.call.enforced):
             raise RuntimeError(f"{route.method} {route.path} answered without enforcing {route.rule}")
         if isinstance(result, Response):
             return result

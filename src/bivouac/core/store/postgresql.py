@@ -1,7 +1,8 @@
 """The PostgreSQL engine: psycopg, synchronous, one connection per thread of a small pool.
 
 Rules run SERIALIZABLE and are retried whole when PostgreSQL says that two of them met; so a rule reads exactly as on
-SQLite, where there is one writer. Bells travel by NOTIFY within the transaction, to every control process.
+SQLite, where there is one writer. Bells travel by NOTIFY within the transaction to every other control process; in
+this one they ring right after the commit, before the writer gets its answer, so that its caches are never behind.
 """
 
 import logging
@@ -63,6 +64,7 @@ class PostgresqlEngine:
         self._ring = ring
         self._local = threading.local()
         self._all: list[psycopg.Connection] = []
+        self._own_pids: set[int] = set()
         self._pool = ThreadPoolExecutor(POOL_SIZE, thread_name_prefix="store")
         self._closing = False
         self._listener = threading.Thread(target=self._listen_forever, name="store-bell", daemon=True)
@@ -75,6 +77,7 @@ class PostgresqlEngine:
             connection = psycopg.connect(self._url, autocommit=True, prepare_threshold=3)
             self._local.connection = connection
             self._all.append(connection)
+            self._own_pids.add(connection.info.backend_pid)
         return connection
 
     def read(self, rule: Callable[..., Any], args: tuple[Any, ...]) -> Any:
@@ -125,6 +128,8 @@ class PostgresqlEngine:
         if not plan:
             for action in tx.after_commit:
                 action()
+            for loop, key in tx.bells:
+                self._ring(loop, key)
         return result
 
     def script(self, statements: Sequence[str]) -> None:
@@ -151,8 +156,9 @@ class PostgresqlEngine:
                     connection.execute(f"LISTEN {CHANNEL}")
                     while not self._closing:
                         for bell in connection.notifies(timeout=1.0):
-                            loop, _, key = bell.payload.partition(" ")
-                            self._ring(loop, key)
+                            if bell.pid not in self._own_pids:
+                                loop, _, key = bell.payload.partition(" ")
+                                self._ring(loop, key)
             except psycopg.Error as error:
                 if not self._closing:
                     log.warning("listening for bells failed, trying again: %s", error)
