@@ -71,7 +71,7 @@ def metadata_service(answers: Mapping[str, str]) -> Iterator[int]:
 class PlainGuest:
     """One running QEMU. The guest is 169.254.169.15 on a network whose metadata service is the given port."""
 
-    def __init__(self, folder: Path, boot: list[str], metadata_port: int | None = None) -> None:
+    def __init__(self, folder: Path, boot: list[str], metadata_port: int | None = None, memory_mib: int = 256) -> None:
         self.folder = folder
         self.ssh_port = _free_port()
         self.key = folder / "id_ed25519"
@@ -83,7 +83,8 @@ class PlainGuest:
         self.console = folder / "console.log"
         self._process = subprocess.Popen(
             [
-                *("qemu-system-x86_64", "-accel", "tcg", "-machine", "q35", "-cpu", "Nehalem,+rdrand", "-m", "256"),
+                *("qemu-system-x86_64", "-accel", "tcg", "-machine", "q35", "-cpu", "Nehalem,+rdrand"),
+                *("-m", str(memory_mib)),
                 *("-nodefaults", "-vga", "std", "-display", "none", "-no-reboot", "-serial", f"file:{self.console}"),
                 *("-qmp", f"unix:{self._monitor},server=on,wait=off", "-device", "virtio-rng-pci"),
                 *("-netdev", network, "-device", "virtio-net-pci,netdev=n0,romfile="),
@@ -102,22 +103,28 @@ class PlainGuest:
             self._process.kill()
         self._process.wait()
 
-    def wait_for_console(self, text: str) -> str:
+    def wait_for_console(self, text: str, timeout_s: float = BOOT_LIMIT_S) -> str:
         """The whole console once it holds `text`."""
 
         def look() -> str:
             assert self._process.poll() is None, f"the guest ended: {self._console_text()[-2000:]}"
             return self._console_text() if text in self._console_text() else ""
 
-        return wait_for(f"{text!r} on the console", look)
+        return wait_for(f"{text!r} on the console", look, timeout_s)
 
     def _console_text(self) -> str:
         return self.console.read_text(errors="replace") if self.console.exists() else ""
 
     def make_key(self) -> str:
         """A new key pair; the public key's line."""
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.key)], check=True)
-        return self.key.with_suffix(".pub").read_text().strip()
+        return self.new_key(self.folder)
+
+    @staticmethod
+    def new_key(folder: Path) -> str:
+        """A key pair for the guest that will run in this folder; the public key's line."""
+        key = folder / "id_ed25519"
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+        return key.with_suffix(".pub").read_text().strip()
 
     def ssh(self, command: str, user: str = "cirros", password: str | None = None) -> str:
         """What the command printed, logging in with the key or with a password. Fails when it fails."""

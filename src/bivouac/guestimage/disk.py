@@ -33,17 +33,23 @@ _PARTITION_TABLE = 446
 _LINUX_PARTITION = 0x83
 
 
-def make_file_system(folder: Path, image: Path, label: str, size_mib: int, commands: Iterable[str] = ()) -> None:
+def make_file_system(
+    folder: Path,
+    image: Path,
+    label: str,
+    size_mib: int,
+    commands: Iterable[str] = (),
+    features: str = "^has_journal,^metadata_csum,^64bit",
+) -> None:
     """An ext4 file system of this size and label holding what is in `folder`; `commands` are debugfs lines run after.
 
-    It has neither a journal nor checksums: a throw-away guest boots faster and GRUB reads it in every version. Room for
-    the block table is kept (a mebibyte of it) so that it can grow online to 4 TiB.
+    By default it has neither a journal nor checksums: a throw-away guest boots faster and GRUB of every version reads
+    it. Room for the block table is kept (a mebibyte of it) so that it can grow online to 4 TiB.
     """
     with image.open("wb") as file:
         file.truncate(size_mib << 20)
-    features = "^has_journal,^metadata_csum,^64bit,resize_inode"
-    options = ["-b", "4096", "-m", "0", "-O", features, "-E", "resize=1073741824,lazy_itable_init=1"]
-    run_tool(["mke2fs", "-q", "-t", "ext4", "-L", label, *options, "-d", folder, image])
+    options = ["-b", "4096", "-m", "0", "-O", f"{features},resize_inode", "-E", "resize=1073741824,lazy_itable_init=1"]
+    run_tool(["mke2fs", "-q", "-t", "ext4", "-L", label, *options, "-d", folder, image], timeout_s=600)
     lines = "".join(f"{command}\n" for command in commands)
     if lines:
         run_tool(["debugfs", "-w", "-f", "/dev/stdin", image], input=lines.encode())
@@ -100,7 +106,7 @@ def make_disk(file_system: Path, disk: Path, kernel: str, ramdisk: str, command_
             out.write(_boot_sector(size_sectors) + core)
             out.seek(_FIRST_SECTOR * _SECTOR)
             shutil.copyfileobj(content, out, 1 << 20)
-        run_tool(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", raw, disk])
+        run_tool(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", raw, disk], timeout_s=600)
     finally:
         for leftover in (raw, disk.parent / "grub.cfg", disk.parent / "core.img"):
             leftover.unlink(missing_ok=True)

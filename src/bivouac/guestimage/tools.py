@@ -6,9 +6,10 @@ A builder looks for all it needs before it begins, so that whoever runs it insta
 from __future__ import annotations
 
 import shutil
-import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+
+from bivouac.core.run import CommandError, run
 
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -50,12 +51,6 @@ def run_tool(
     if program is None:
         raise ImageBuildError(f"{words[0]} is not installed")
     try:
-        done = subprocess.run(
-            [str(program), *words[1:]], input=input, capture_output=True, timeout=timeout_s, check=False, cwd=directory
-        )
-    except subprocess.TimeoutExpired:
-        raise ImageBuildError(f"{words[0]} did not end within {timeout_s:.0f} s") from None
-    if done.returncode != 0:
-        last_words = (done.stderr or done.stdout).decode(errors="replace").strip()[-500:]
-        raise ImageBuildError(f"{' '.join(words[:3])} failed with status {done.returncode}: {last_words}")
-    return done.stdout
+        return run([str(program), *words[1:]], input=input, timeout_s=timeout_s, cwd=directory).stdout
+    except CommandError as error:
+        raise ImageBuildError(str(error)) from error

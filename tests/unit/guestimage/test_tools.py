@@ -26,12 +26,12 @@ def test_nothing_missing_is_no_error() -> None:
 
 
 def test_a_failing_program_is_reported_with_its_words() -> None:
-    with pytest.raises(ImageBuildError, match="status 3: no luck"):
+    with pytest.raises(ImageBuildError, match="no luck"):
         run_tool(["sh", "-c", "echo no luck >&2; exit 3"])
 
 
 def test_a_program_that_does_not_end_is_stopped() -> None:
-    with pytest.raises(ImageBuildError, match="did not end"):
+    with pytest.raises(ImageBuildError, match="too long"):
         run_tool(["sleep", "30"], timeout_s=0.05)
 
 
