@@ -108,6 +108,26 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         return Path(self.state)
 
     @property
+    def control_path(self) -> Path:
+        """What control owns: database, image bytes, OVN's central databases, the agents' socket."""
+        return self.state_path / "control"
+
+    @property
+    def agent_path(self) -> Path:
+        """What this host's agent owns: guests, disks, network daemons."""
+        return self.state_path / "agent"
+
+    @property
+    def objects_path(self) -> Path:
+        """What the object store owns."""
+        return self.state_path / "objects"
+
+    @property
+    def control_socket(self) -> Path:
+        """Where agents reach control on one machine."""
+        return self.control_path / "control.sock"
+
+    @property
     def public_url(self) -> str:
         """Base of all URLs in the catalog, without a slash at the end."""
         return self.http.public_url.rstrip("/") or f"http://{self.http.host}:{self.http.port}"
