@@ -16,16 +16,57 @@ from bivouac.core.errors import Error
 MAX_REQUEST_HEAD_BYTES = 256 << 10
 """What is read of a request line and its header fields before the connection is refused: well above what the kernel
 answers with a proper 431, so that only a flood meets this."""
+CORK_BYTES = 64 << 10
 
 
 class AddressTaken(Error):
     """Somebody else listens there."""
 
 
+class CorkedTransport:
+    """Gathers what is written within one turn of the event loop, so that head and body leave in one system call:
+    a send on loopback costs as much as the whole routing of a request."""
+
+    __slots__ = ("_loop", "_parts", "_size", "_transport")
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop):
+        self._transport = transport
+        self._loop = loop
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def write(self, data: bytes) -> None:
+        if not self._parts:
+            self._loop.call_soon(self.flush)
+        self._parts.append(data)
+        self._size += len(data)
+        if self._size > CORK_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hand over what waits."""
+        if self._parts:
+            data = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+            self._parts, self._size = [], 0
+            self._transport.write(data)
+
+    def close(self) -> None:
+        self.flush()
+        self._transport.close()
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("set_protocol", "write_eof"):
+            self.flush()
+        return getattr(self._transport, name)
+
+
 class BoundedHttpProtocol(HttpToolsProtocol):
     """uvicorn's parser with a bound on the request head, which httptools alone would buffer for ever."""
 
     head_bytes = 0
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(CorkedTransport(transport, asyncio.get_running_loop()))  # type: ignore[arg-type]
 
     def on_message_begin(self) -> None:
         self.head_bytes = 0
@@ -90,6 +131,7 @@ async def serve(application: Any, listener: socket.socket, stopping: asyncio.Eve
         access_log=False,
         log_config=None,
         server_header=False,
+        proxy_headers=False,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=3,
         backlog=2048,

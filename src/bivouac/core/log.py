@@ -8,6 +8,7 @@ import re
 import sys
 import time
 from contextvars import ContextVar
+from functools import lru_cache
 
 import msgspec
 
@@ -45,9 +46,16 @@ def access(fields: dict[str, object]) -> None:
     """The line of one served request: written straight, for the logging module costs more than many an answer."""
     if _access_level <= logging.INFO:
         now = time.time()
-        moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
-        head = {"time": f"{moment}.{int(now % 1 * 1000):03d}Z", "level": "info", "logger": "access"}
-        sys.stderr.write(_encode({**head, "request_id": request_id.get(), **fields}).decode() + "\n")
+        line: dict[str, object] = {"time": f"{_second(int(now))}.{int(now % 1 * 1000):03d}Z", "level": "info"}
+        line["logger"] = "access"
+        line["request_id"] = request_id.get()
+        line.update(fields)
+        sys.stderr.write(_encode(line).decode() + "\n")
+
+
+@lru_cache(maxsize=4)
+def _second(now: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
 
 
 def redact(text: str) -> str:
