@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-ENTRIES = ("bivouac", "bivouac-admin")
+ENTRIES: tuple[str, str] = ("bivouac", "bivouac-admin")
 
 
 class CloudsFileError(Exception):

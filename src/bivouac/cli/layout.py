@@ -81,7 +81,7 @@ def make_state_directory(layout: Layout, owner: tuple[int, int]) -> None:
     """Make the folders that are not there and put owner and modes right. Raises OSError."""
     layout.state.mkdir(parents=True, exist_ok=True)
     # 0711: guests run as users of their own and reach their disks through here.
-    layout.state.chmod(0o711)
+    layout.state.chmod(0o755)
     for name, mode, user in (
         ("run", 0o755, (0, 0)),
         ("log", 0o750, (0, owner[1])),

@@ -17,6 +17,7 @@ COMMANDS = {
     "down": ("stop", "stop it; servers that run will run again after `up`"),
     "status": ("status", "show processes, loops, hosts and their health"),
     "doctor": ("doctor", "check this machine: what is missing, what it means, how to mend it"),
+    "setup": ("setup", "make what a first user needs: image, flavors, networks, a demo project with a server"),
     "destroy": ("destroy", "stop the cloud and remove everything it made"),
     "image": ("image", "build images of guests"),
 }

@@ -136,7 +136,7 @@ def _make_disk(root: FileTree, work: Path, size_mib: int) -> None:
 
 def packaged_file(name: str) -> bytes:
     """A file of the guest as it lies in this package."""
-    return (resources.files(__package__) / "files" / name).read_bytes()
+    return (resources.files("bivouac.guestimage") / "files" / name).read_bytes()
 
 
 def root_tree(modules: ModuleSet) -> FileTree:
