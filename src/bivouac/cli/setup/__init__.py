@@ -63,7 +63,7 @@ def set_up(layout: Layout, progress: Progress, server: bool, clouds_yaml: bool) 
     with progress.step("client settings") as step:
         step.note = access.write_client_settings(layout, settings, admin, demo, clouds_yaml)
     address = servers.ensure_server(demo, layout, progress, DEMO) if server else ""
-    access.print_what_next(layout, settings, address, progress.elapsed_s)
+    access.print_what_next(layout, settings, address, progress.elapsed_s, access.link_command(layout))
 
 
 def find(cloud: Cloud, base: str, path: str, collection: str, name: str) -> dict | None:

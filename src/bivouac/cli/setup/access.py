@@ -6,6 +6,7 @@ import os
 import pwd
 import secrets
 import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,12 @@ from bivouac.core.settings import Settings
 from ..client import ApiError, Cloud
 from ..clouds_yaml import ENTRIES, put_entries
 from ..errors import CommandFailed
-from ..layout import Layout
+from ..layout import DEFAULT_STATE, Layout
 from ..made import remember
 from . import find
 
 ADMIN = "admin"
+COMMAND_LINK = Path("/usr/local/bin/bivouac")
 
 
 def invoker() -> tuple[str, int, int, Path]:
@@ -155,7 +157,23 @@ def openrc(cloud: Cloud, settings: Settings) -> str:
     return "\n".join(lines) + "\n"
 
 
-def print_what_next(layout: Layout, settings: Settings, address: str, elapsed_s: float) -> None:
+def link_command(layout: Layout) -> str:
+    """Put `bivouac` on everybody's path for the machine's own cloud; returns how to call it.
+
+    A command of that name that is not ours stays, and a cloud elsewhere gets no link: then the long way is told.
+    """
+    ours = Path(sys.prefix) / "bin/bivouac"
+    if layout.state == DEFAULT_STATE and ours.exists():
+        if not COMMAND_LINK.exists() and not COMMAND_LINK.is_symlink():
+            COMMAND_LINK.symlink_to(ours)
+            remember(layout, "link", str(COMMAND_LINK))
+        if COMMAND_LINK.resolve() == ours.resolve():
+            return "bivouac"
+    command = str(ours) if ours.exists() else f"{sys.executable} -m bivouac.cli.main"
+    return command if layout.state == DEFAULT_STATE else f"BIVOUAC_STATE={layout.state} {command}"
+
+
+def print_what_next(layout: Layout, settings: Settings, address: str, elapsed_s: float, command: str) -> None:
     """Where everything is, and three commands to try."""
     folder = layout.state / "access"
     first = f"ssh -i {folder}/demo_key cirros@{address}" if address else "openstack --os-cloud bivouac flavor list"
@@ -171,5 +189,6 @@ def print_what_next(layout: Layout, settings: Settings, address: str, elapsed_s:
         f"  clouds.yaml          entries `bivouac` (project demo) and `bivouac-admin`\n"
         f"  openrc files         {folder}/demo-openrc, {folder}/admin-openrc\n"
         f"  admin's password     {layout.admin_password}\n\n"
-        "Try:\n" + "".join(f"  {command}\n" for command in commands)
+        "Try:\n" + "".join(f"  {line}\n" for line in commands) + f"\nLook after it with `{command} status`, "
+        "and likewise `down`, `up`, `doctor` and `destroy`."
     )
