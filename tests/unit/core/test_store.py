@@ -148,3 +148,19 @@ def test_pages_cover_everything_once_and_in_order(store: Store, sort: tuple, rev
             break
         pages = got + pages if reverse else pages + got
     assert pages == everything
+
+
+class Pair(Row, frozen=True, kw_only=True):
+    TABLE: ClassVar[str] = "pairs"
+    KEY: ClassVar[tuple[str, ...]] = ("name", "flag")
+    name: str
+    flag: bool
+    size: int = 0
+
+
+def test_a_key_may_have_a_boolean(store: Store) -> None:
+    store.engine.script(["CREATE TABLE pairs (name TEXT, flag BIGINT, size BIGINT, PRIMARY KEY (name, flag))"])
+    store.write_now(lambda tx: [tx.insert(Pair(name="a", flag=flag)) for flag in (True, False)])
+    store.write_now(lambda tx: tx.upsert(Pair(name="a", flag=True, size=1)))
+    store.write_now(lambda tx: tx.delete(Pair(name="a", flag=False)))
+    assert store.read_now(lambda tx: tx.select(Pair)) == [Pair(name="a", flag=True, size=1)]

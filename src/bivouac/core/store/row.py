@@ -63,7 +63,7 @@ class Shape:
         return [self.dump(name, getattr(row, name)) for name in self.columns]
 
     def key_of(self, row: Row) -> tuple[Any, ...]:
-        return tuple(getattr(row, name) for name in self.key)
+        return tuple(self.dump(name, getattr(row, name)) for name in self.key)
 
 
 @cache

@@ -1,0 +1,1 @@
+"""Rules of Identity, one file per resource: plain functions over a transaction, without HTTP."""

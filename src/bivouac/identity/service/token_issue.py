@@ -1,0 +1,105 @@
+"""Issuing tokens: resolve the scope, take the trust's turn, and prove the new token like any other."""
+
+from msgspec import Struct
+
+from ...core.errors import Forbidden, NotFound
+from ...core.store import Tx
+from ..records import Project, Trust, User
+from ..tokens import Token, new_audit_id
+from . import scope as scopes
+from .effective import Scope
+from .validity import MICROSECONDS, Proven, Refused, prove
+
+CLOCK_SKEW_S = 5.0
+"""How far the clocks of two control processes may be apart without a fresh token being taken for a void one."""
+
+
+class Verified(Struct, frozen=True, kw_only=True):
+    """What the methods of an authentication request have proven."""
+
+    user_id: str
+    methods: tuple[str, ...]
+    parent: Token | None = None
+    """The token that was presented, for method `token`."""
+    application_credential_id: str = ""
+    application_credential_project_id: str = ""
+    application_credential_expires_at: float | None = None
+    access_token_id: str = ""
+    access_token_project_id: str = ""
+
+
+def issue(tx: Tx, verified: Verified, request: scopes.ScopeRequest | None, now: float, lifetime_s: float) -> Proven:
+    """A new token's content, proven. Raises Unauthorized, Forbidden, BadRequest, NotFound (trust).
+
+    Writes only when the scope is a trust that counts its uses; `needs_write` tells.
+    """
+    user = tx.get(User, verified.user_id)
+    if user is None:
+        raise scopes.unauthorized()
+    expires_at = now + lifetime_s
+    trust: Trust | None = None
+    if verified.application_credential_id:
+        if request is not None:
+            raise scopes.unauthorized()
+        scope = Scope(project_id=verified.application_credential_project_id)
+        expires_at = min(expires_at, verified.application_credential_expires_at or expires_at)
+    elif verified.access_token_id:
+        scope = Scope(project_id=verified.access_token_project_id)
+    elif request is not None and request.trust is not None and request.count() == 1:
+        trust = take_trust(tx, request.trust.id, user, now)
+        scope = Scope(project_id=trust.project_id or "")
+        expires_at = min(expires_at, trust.expires_at or expires_at)
+    else:
+        scope = scopes.resolve(tx, request, user)
+    audit_ids: tuple[str, ...] = (new_audit_id(),)
+    if verified.parent is not None:
+        audit_ids += verified.parent.audit_ids[-1:]
+        expires_at = min(expires_at, verified.parent.expires_us / MICROSECONDS)
+    token = Token(
+        user_id=user.id,
+        issued_us=_issue_moment(tx, user, scope, now),
+        expires_us=int(expires_at) * 1_000_000,
+        methods=verified.methods,
+        audit_ids=audit_ids,
+        project_id=scope.project_id,
+        domain_id=scope.domain_id,
+        system=scope.system,
+        trust_id=trust.id if trust else "",
+        application_credential_id=verified.application_credential_id,
+        access_token_id=verified.access_token_id,
+    )
+    try:
+        return prove(tx, token)
+    except Refused as error:
+        if trust is not None:
+            raise Forbidden("The trust's roles are not all held by its trustor any more.") from error
+        raise scopes.unauthorized() from error
+
+
+def _issue_moment(tx: Tx, user: User, scope: Scope, now: float) -> int:
+    """Now, or the moment at which older tokens became void when another process' clock is a little ahead."""
+    moments = [user.tokens_not_before]
+    for project_id in {user.domain_id, scope.project_id, scope.domain_id} - {""}:
+        if (project := tx.get(Project, project_id)) is not None:
+            moments.append(project.tokens_not_before)
+    latest = max(moments)
+    return round((latest if now < latest <= now + CLOCK_SKEW_S else now) * MICROSECONDS)
+
+
+def take_trust(tx: Tx, trust_id: str, user: User, now: float) -> Trust:
+    """The trust for its trustee, one use taken. Raises NotFound (absent, expired, used up), Forbidden."""
+    trust = tx.get(Trust, trust_id)
+    if trust is None or (trust.expires_at is not None and trust.expires_at <= now):
+        raise NotFound(f"Could not find trust: {trust_id}.")
+    if trust.trustee_user_id != user.id:
+        raise Forbidden("User is not a trustee.")
+    if trust.remaining_uses is not None:
+        if trust.remaining_uses < 1:
+            raise NotFound(f"Could not find trust: {trust_id}.")
+        trust = tx.update(trust, remaining_uses=trust.remaining_uses - 1)
+    return trust
+
+
+def needs_write(request: scopes.ScopeRequest | None) -> bool:
+    """Whether `issue` may write, so must run in a writing transaction."""
+    return request is not None and request.trust is not None

@@ -1,0 +1,157 @@
+"""A cloud with only Identity in it, driven through ASGI in process."""
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from bivouac.core.clock import ManualClock
+from bivouac.core.http import Application
+from bivouac.core.policy import Policy
+from bivouac.core.settings import Security, Settings
+from bivouac.core.store import Store
+from bivouac.identity.api import mount
+from bivouac.identity.bootstrap import Made, ServiceUrl, bootstrap
+from bivouac.identity.identity import Identity
+from bivouac.identity.policy import POLICY
+
+ADMIN_PASSWORD = "correct horse"
+SERVICES = (
+    ServiceUrl("identity", "keystone", "http://cloud:5000/identity"),
+    ServiceUrl("compute", "nova", "http://cloud:5000/compute/v2.1"),
+    ServiceUrl("volumev3", "cinder", "http://cloud:5000/volume/v3/$(project_id)s"),
+)
+
+
+class Answer:
+    """Status, headers and decoded body."""
+
+    def __init__(self, status: int, headers: dict[str, str], body: Any):
+        self.status = status
+        self.headers = headers
+        self.body = body
+
+    def __getitem__(self, key: str) -> Any:
+        return self.body[key]
+
+    def __repr__(self) -> str:
+        return f"{self.status} {self.body}"
+
+
+class Cloud:
+    """The application and a client of it."""
+
+    def __init__(self, store: Store, security: Security):
+        self.store = store
+        self.clock = ManualClock()
+        self.settings = Settings(security=security)
+        self.made: Made = store.write_now(
+            lambda tx: bootstrap(tx, now=self.clock.now(), admin_password=ADMIN_PASSWORD, services=SERVICES)
+        )
+        self.identity = Identity(store, self.clock, self.settings)
+        self.application = Application(
+            store=store, policy=Policy(POLICY), clock=self.clock, mounts=[mount(self.identity)],
+            authenticate=self.identity.authenticator,
+        )  # fmt: skip
+        self.tokens: dict[str, str] = {}
+
+    def ask(self, method: str, path: str, body: Any = None, token: str | None = None, **headers: str) -> Answer:
+        """One request below `/identity`; the token is the administrator's unless another (or "") is given."""
+        if token is None:
+            token = self.admin
+        path, _, query = path.partition("?")
+        fields = {"host": "cloud:5000", **{name.replace("_", "-"): value for name, value in headers.items()}}
+        if token:
+            fields["x-auth-token"] = token
+        content = body if isinstance(body, bytes) else json.dumps(body).encode() if body is not None else b""
+        sent: list[dict[str, Any]] = []
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": content, "more_body": False}
+
+        async def send(message: dict[str, Any]) -> None:
+            sent.append(message)
+
+        raw = ("/identity" + path).encode()
+        scope = {
+            "type": "http", "method": method, "path": raw.decode(), "raw_path": raw, "query_string": query.encode(),
+            "headers": [(name.encode(), value.encode()) for name, value in fields.items()], "scheme": "http",
+            "client": ("127.0.0.1", 1),
+        }  # fmt: skip
+        asyncio.run(self.application(scope, receive, send))
+        out = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+        payload = b"".join(message.get("body", b"") for message in sent[1:])
+        return Answer(sent[0]["status"], out, json.loads(payload) if payload else None)
+
+    def get(self, path: str, token: str | None = None, **headers: str) -> Answer:
+        return self.ask("GET", path, None, token, **headers)
+
+    def post(self, path: str, body: Any = None, token: str | None = None, **headers: str) -> Answer:
+        return self.ask("POST", path, body, token, **headers)
+
+    def put(self, path: str, body: Any = None, token: str | None = None) -> Answer:
+        return self.ask("PUT", path, body, token)
+
+    def patch(self, path: str, body: Any, token: str | None = None) -> Answer:
+        return self.ask("PATCH", path, body, token)
+
+    def delete(self, path: str, token: str | None = None, **headers: str) -> Answer:
+        return self.ask("DELETE", path, None, token, **headers)
+
+    # --- logging in ----------------------------------------------------------------------------------------------
+
+    def login(self, user_id: str, password: str, scope: Any = None) -> Answer:
+        """POST /v3/auth/tokens with a password."""
+        auth: dict[str, Any] = {
+            "identity": {"methods": ["password"], "password": {"user": {"id": user_id, "password": password}}}
+        }
+        if scope is not None:
+            auth["scope"] = scope
+        return self.post("/v3/auth/tokens", {"auth": auth}, "")
+
+    def token(self, user_id: str, password: str, **scope: Any) -> str:
+        """A token; `project=ID`, `domain=ID`, `system=True` or nothing."""
+        wanted = {name: {"all": True} if name == "system" else {"id": value} for name, value in scope.items()}
+        answer = self.login(user_id, password, wanted or None)
+        assert answer.status == 201, answer
+        return answer.headers["x-subject-token"]
+
+    @property
+    def admin(self) -> str:
+        """The administrator's token for the project admin."""
+        if "admin" not in self.tokens:
+            self.tokens["admin"] = self.token(
+                self.made.admin_user_id, ADMIN_PASSWORD, project=self.made.admin_project_id
+            )
+        return self.tokens["admin"]
+
+    # --- making things -------------------------------------------------------------------------------------------
+
+    def make(self, kind: str, path: str = "", **fields: Any) -> Any:
+        """POST one resource: `make("user", name="x")`."""
+        answer = self.post(path or f"/v3/{kind}s", {kind: fields})
+        assert answer.status == 201, answer
+        return answer[kind]
+
+    def role(self, name: str) -> str:
+        """Id of a role."""
+        sql = "SELECT id FROM roles WHERE name = ? AND domain_id IS NULL"
+        return self.store.read_now(lambda tx: tx.value(sql, name))
+
+    def assign(self, user_id: str, role: str, target: str) -> None:
+        """`assign(user, "member", "projects/ID")`, `"domains/ID"` or `"system"`."""
+        answer = self.put(f"/v3/{target}/users/{user_id}/roles/{self.role(role)}")
+        assert answer.status == 204, answer
+
+
+@pytest.fixture
+def make_cloud(make_store: Callable[..., Store]) -> Iterator[Callable[..., Cloud]]:
+    """Gives a function that makes a cloud with these rules for passwords."""
+    yield lambda **security: Cloud(make_store("bivouac.identity"), Security(**security))
+
+
+@pytest.fixture
+def cloud(make_cloud: Callable[..., Cloud]) -> Cloud:
+    return make_cloud()
