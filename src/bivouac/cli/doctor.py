@@ -27,6 +27,9 @@ NEEDED_DISK_BYTES = 1 << 30
 COMFORTABLE_DISK_BYTES = 5 << 30
 NEEDED_MEMORY_BYTES = 1 << 30
 COMFORTABLE_MEMORY_BYTES = 3 << 30
+MAX_STATE_PATH_BYTES = 40
+"""The longest socket below a state directory adds 67 bytes: agent/, a server's id, its monitor."""
+
 PROGRAMS = {
     "qemu-system-x86_64": "qemu-system-x86",
     "qemu-img": "qemu-utils",
@@ -81,6 +84,7 @@ def examine(state: Path, quick: bool = False) -> Iterator[Finding]:
     """All findings, cheapest first. `quick` leaves out what takes more than a few milliseconds."""
     yield _machine()
     yield _python()
+    yield _state(state)
     yield _root()
     yield _programs()
     yield _tun()
@@ -112,6 +116,14 @@ def _machine() -> Finding:
 
 def _python() -> Finding:
     return Finding("python", "ok", f"Python {platform.python_version()}, {sys.executable}")
+
+
+def _state(state: Path) -> Finding:
+    length = len(os.fsencode(str(state)))
+    if length > MAX_STATE_PATH_BYTES:
+        what = f"{state} is {length} bytes long: the paths of Unix sockets below it would pass the kernel's 107"
+        return Finding("state", "bad", what, f"choose a path of at most {MAX_STATE_PATH_BYTES} bytes with --state DIR")
+    return Finding("state", "ok", str(state))
 
 
 def _root() -> Finding:

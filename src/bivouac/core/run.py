@@ -1,6 +1,5 @@
 """The only place that starts other programs: argument lists, a deadline, captured output, never a shell."""
 
-import asyncio
 import os
 import resource
 import subprocess
@@ -80,6 +79,9 @@ def run(
 
 async def run_async(command: Sequence[str], **options: object) -> subprocess.CompletedProcess[bytes]:
     """`run` in a thread."""
+    # Imported here, as the command line wants `start_time` alone within a few milliseconds.
+    import asyncio
+
     return await asyncio.to_thread(lambda: run(command, **options))  # type: ignore[arg-type]
 
 
