@@ -1,0 +1,140 @@
+"""The control process: every service on one store, behind one listener, with its loops.
+
+Built once by `build` from the settings; `Cloud.run` serves until told to stop. Nothing here decides anything: each
+service is handed what it needs and gives back a mount, its policy defaults and its loops.
+"""
+
+import asyncio
+import logging
+from pathlib import Path
+
+from bivouac.core.clock import Clock
+from bivouac.core.errors import Error
+from bivouac.core.http import Application, Mount, Request
+from bivouac.core.loops import Loop, Loops
+from bivouac.core.policy import Policy, load_overrides
+from bivouac.core.settings import Settings
+from bivouac.core.store import Store, Tx, open_store
+from bivouac.identity import api as identity_api
+from bivouac.identity import policy as identity_policy
+from bivouac.identity.bootstrap import ServiceUrl, bootstrap
+from bivouac.identity.identity import Identity
+
+from .listener import serve, tcp_socket, unix_socket
+from .passwords import admin_password
+from .root import root_mount, status_mount
+
+log = logging.getLogger(__name__)
+PACKAGES = ("bivouac.core", "bivouac.identity")
+"""Packages with tables, in the order in which they are migrated."""
+MAX_UNIX_PATH = 90
+"""sun_path holds 108 bytes (unix(7)); OVN's sockets lie deeper than the state directory itself."""
+
+
+class StateError(Error):
+    """The state directory cannot be used as it is."""
+
+
+class Cloud:
+    """All services of one control process."""
+
+    def __init__(self, settings: Settings, clock: Clock, store: Store):
+        self.settings = settings
+        self.clock = clock
+        self.store = store
+        self.identity = Identity(store, clock, settings)
+        self.policy = Policy(
+            [*identity_policy.RULES], load_overrides(settings.policy_file) if settings.policy_file else None
+        )
+        self.services: list[Mount] = [identity_api.mount(self.identity)]
+        self.application = Application(
+            store=store,
+            policy=self.policy,
+            clock=clock,
+            mounts=[*self.services, root_mount(self.services)],
+            authenticate=self.identity.authenticator,
+            public_url=settings.http.public_url,
+        )
+        self.loops = Loops(store, self._loops())
+        self.internal = Application(
+            store=store,
+            policy=self.policy,
+            clock=clock,
+            mounts=[status_mount(lambda: self.loops, self._daemons, _hosts)],
+            authenticate=_nobody,
+        )
+
+    def _loops(self) -> list[Loop]:
+        return []
+
+    def _daemons(self) -> dict[str, str]:
+        return {}
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Listen and converge until `stopping` is set. Raises AddressTaken before anything is served."""
+        settings = self.settings
+        public = tcp_socket(settings.http.host, settings.http.port)
+        internal = unix_socket(settings.control_socket)
+        log.info("control listens", extra={"host": settings.http.host, "port": settings.http.port})
+        loops = asyncio.create_task(self.loops.run())
+        try:
+            await asyncio.gather(
+                serve(self.application, public, stopping), serve(self.internal, internal, stopping)
+            )
+        finally:
+            loops.cancel()
+            await asyncio.gather(loops, return_exceptions=True)
+            settings.control_socket.unlink(missing_ok=True)
+            self.store.close()
+
+
+def build(settings: Settings, clock: Clock | None = None) -> Cloud:
+    """Open (and migrate) the store, make what a first start needs, and put the services together. Raises StateError."""
+    clock = clock or Clock()
+    _check_state(settings.control_path)
+    store = open_store(settings.database.url, settings.control_path / "bivouac.db")
+    if applied := store.migrate(PACKAGES):
+        log.info("migrated the database", extra={"migrations": applied})
+    password = admin_password(settings.control_path / "admin-password")
+    store.write_now(_first_time, settings, clock.now(), password)
+    return Cloud(settings, clock, store)
+
+
+def _check_state(path: Path) -> None:
+    if len(str(path)) > MAX_UNIX_PATH:
+        raise StateError(
+            f"The state directory's path is too long for Unix sockets: {path} has {len(str(path))} characters, "
+            f"{MAX_UNIX_PATH} are the most. Use a shorter --state."
+        )
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        path.chmod(0o700)
+    except OSError as error:
+        raise StateError(f"Cannot use {path}: {error.strerror}.") from error
+
+
+def _first_time(tx: Tx, settings: Settings, now: float, password: str) -> None:
+    """What must be there before the first call; all of it is left alone when it is."""
+    bootstrap(tx, now=now, admin_password=password, services=service_urls(settings), region=settings.region.name)
+
+
+def service_urls(settings: Settings) -> list[ServiceUrl]:
+    """The catalog of this cloud."""
+    base, store = settings.public_url, settings.object_store
+    swift = f"http://{settings.http.host}:{store.swift_port}/object-store/v1/AUTH_$(project_id)s"
+    return [
+        ServiceUrl("identity", "keystone", f"{base}/identity/v3"),
+        ServiceUrl("image", "glance", f"{base}/image"),
+        ServiceUrl("network", "neutron", f"{base}/network"),
+        ServiceUrl("compute", "nova", f"{base}/compute/v2.1"),
+        ServiceUrl("object-store", "swift", swift),
+        ServiceUrl("s3", "s3", f"http://{settings.http.host}:{store.s3_port}"),
+    ]
+
+
+async def _nobody(token: str, request: Request) -> None:
+    return None
+
+
+def _hosts(tx: Tx) -> list[dict[str, object]]:
+    return []
