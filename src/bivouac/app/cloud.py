@@ -44,7 +44,7 @@ class Cloud:
         self.store = store
         self.identity = Identity(store, clock, settings)
         self.policy = Policy(
-            [*identity_policy.RULES], load_overrides(settings.policy_file) if settings.policy_file else None
+            [*identity_policy.POLICY], load_overrides(settings.policy_file) if settings.policy_file else None
         )
         self.services: list[Mount] = [identity_api.mount(self.identity)]
         self.application = Application(
