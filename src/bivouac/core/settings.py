@@ -82,9 +82,11 @@ class Compute(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Image(Struct, frozen=True, forbid_unknown_fields=True):
-    """Limits of images and imports."""
+    """Limits of images and imports. `require_format_match` off lets bytes without any signature pass under every
+    claimed format, as older Glance does; no server boots from them."""
 
     max_size_bytes: int = 1 << 40
+    require_format_match: bool = True
     web_download_allow: list[str] = field(default_factory=list)
 
 

@@ -1,0 +1,109 @@
+"""Bytes of images: upload and download as streams, with ranges and conditions."""
+
+import re
+
+from bivouac.core.blobs import Blob
+from bivouac.core.errors import BadRequest, RangeNotSatisfiable, UnsupportedMediaType
+from bivouac.core.http import Request, Response, Route
+
+from ..records import ImageRow
+from ..service import transfers
+from ..transfer import ImageService
+
+_RANGE = re.compile(r"^bytes=(\d*)-(\d*)$")
+
+
+async def upload(request: Request, image_id: str) -> None:
+    """Fill a queued image with the request's body."""
+    service: ImageService = request.mount.service
+    check_octets(request)
+    await service.upload(request.call, image_id, request.stream(), declared_size(request))
+
+
+def check_octets(request: Request) -> None:
+    """Raises UnsupportedMediaType unless the body is declared as plain bytes."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/octet-stream":
+        raise UnsupportedMediaType(f"Invalid content type {media_type}: application/octet-stream is wanted.")
+
+
+def declared_size(request: Request) -> int | None:
+    """The size of the body as the client gives it, None when it does not. Raises BadRequest."""
+    text = request.headers.get("x-openstack-image-size", request.headers.get("content-length"))
+    if text is None:
+        return None
+    if not re.fullmatch(r"\d{1,18}", text):
+        raise BadRequest("Invalid or missing image size in request headers.")
+    return int(text)
+
+
+async def download(request: Request, image_id: str) -> Response:
+    """The bytes of an image, or a range of them."""
+    service: ImageService = request.mount.service
+    image = await request.read(transfers.readable, image_id)
+    if not image.stores:
+        return Response(None, 204)
+    headers = {"Accept-Ranges": "bytes"}
+    if image.checksum:
+        headers |= {"Content-MD5": image.checksum, "ETag": f'"{image.checksum}"'}
+    if _unchanged(request, image):
+        return Response(None, 304, headers)
+    blob = service.open(image, [one.strip() for one in (request.query_value("prefer") or "").split(",")])
+    return _answer(request, image, blob, headers)
+
+
+def _answer(request: Request, image: ImageRow, blob: Blob, headers: dict[str, str]) -> Response:
+    try:
+        asked = byte_range(request.headers, blob.size, image.checksum)
+    except RangeNotSatisfiable:
+        blob.close()
+        raise
+    start, stop = asked or (0, blob.size)
+    headers["Content-Length"] = str(stop - start)
+    if asked:
+        headers["Content-Range"] = f"bytes {start}-{stop - 1}/{blob.size}"
+    if request.method == "HEAD":
+        blob.close()
+        return Response(None, 200, headers)
+    return Response(None, 206 if asked else 200, headers, "application/octet-stream", blob.stream(start, stop))
+
+
+def _unchanged(request: Request, image: ImageRow) -> bool:
+    """RFC 9110, section 13.1.2: the client has these very bytes."""
+    known = [one.strip().removeprefix("W/").strip('"') for one in request.headers.get("if-none-match", "").split(",")]
+    return "*" in known or (image.checksum is not None and image.checksum in known)
+
+
+def byte_range(headers: dict[str, str], size: int, checksum: str | None) -> tuple[int, int] | None:
+    """[start, stop) of one asked range, None for all (RFC 9110, section 14; several ranges are served whole).
+
+    Raises RangeNotSatisfiable.
+    """
+    text = headers.get("range", "").strip()
+    condition = headers.get("if-range", "").strip().strip('"')
+    if not text or (condition and condition != checksum):
+        return None
+    match = _RANGE.match(text)
+    if match is None or match.groups() == ("", ""):
+        if "," in text:
+            return None
+        raise _no_range(size)
+    first, last = match.groups()
+    if not first:
+        start, stop = max(0, size - int(last)), size
+    else:
+        start, stop = int(first), min(size, int(last) + 1) if last else size
+    if start >= stop:
+        raise _no_range(size)
+    return start, stop
+
+
+def _no_range(size: int) -> RangeNotSatisfiable:
+    return RangeNotSatisfiable("No byte of the asked range exists.", headers={"Content-Range": f"bytes */{size}"})
+
+
+_FILE = "/v2/images/{image_id}/file"
+ROUTES = [
+    Route(method="PUT", path=_FILE, handler=upload, rule="upload_image", status=204, late=True),
+    Route(method="GET", path=_FILE, handler=download, rule="download_image", late=True),
+]

@@ -1,0 +1,117 @@
+"""Images: create, list, show, change, delete, tags, deactivate."""
+
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+
+from bivouac.core.errors import BadRequest, UnsupportedMediaType
+from bivouac.core.http import Request, Response, Route
+
+from ..service import images, listing, patch
+from ..transfer import ImageService
+from .wire import image_view
+
+MAX_BODY_BYTES = 1 << 20
+_decode_object = msgspec.json.Decoder(dict[str, Any]).decode
+_decode_any = msgspec.json.Decoder().decode
+
+
+async def json_body(request: Request, decode: Any = _decode_object) -> Any:
+    """The body as JSON, whatever its media type says. Raises BadRequest, TooLarge."""
+    raw = await request.body_bytes(MAX_BODY_BYTES)
+    if b"\\u0000" in raw:
+        raise BadRequest("Strings may not contain NUL characters.")
+    try:
+        return decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequest(f"Malformed JSON in request body: {error}") from error
+
+
+def import_methods(request: Request) -> dict[str, str]:
+    """Headers that say how bytes may come in."""
+    service: ImageService = request.mount.service
+    return {"OpenStack-image-store-ids": ",".join(service.store_names)}
+
+
+async def create(request: Request) -> Response:
+    """Create an image in status queued."""
+    body = await json_body(request)
+    image = await request.write(images.create, body)
+    headers = {"Location": f"{request.base_url}/v2/images/{image.id}", **import_methods(request)}
+    return Response(image_view(image, request.call), 201, headers)
+
+
+async def list_images(request: Request) -> dict[str, Any]:
+    """One page of the images that the caller sees."""
+    query = listing.parse(request.query)
+    found = await request.read(listing.list_images, query)
+    pairs = [(name, value) for name, value in request.query if name != "marker"]
+    body = {
+        "images": [image_view(image, request.call) for image in found],
+        "first": "/v2/images" + (f"?{urlencode(pairs)}" if pairs else ""),
+        "schema": "/v2/schemas/images",
+    }
+    if found and len(found) == query.page.limit:
+        body["next"] = f"/v2/images?{urlencode([*pairs, ('marker', found[-1].id)])}"
+    return body
+
+
+async def show(request: Request, image_id: str) -> dict[str, Any]:
+    """Show an image."""
+    return image_view(await request.read(images.show, image_id), request.call)
+
+
+async def update(request: Request, image_id: str) -> dict[str, Any]:
+    """Change an image by JSON patch."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type not in (patch.MEDIA_TYPE, patch.OLD_MEDIA_TYPE):
+        accepted = f"{patch.OLD_MEDIA_TYPE}, {patch.MEDIA_TYPE}"
+        raise UnsupportedMediaType(
+            f"Image PATCH expects Content-Type one of: {accepted}", headers={"Accept-Patch": accepted}
+        )
+    changes = patch.parse(await json_body(request, _decode_any), media_type)
+    return image_view(await request.write(patch.apply, image_id, changes), request.call)
+
+
+async def delete(request: Request, image_id: str) -> None:
+    """Delete an image."""
+    await request.write(images.delete, image_id)
+
+
+async def add_tag(request: Request, image_id: str, tag: str) -> None:
+    """Add a tag to an image."""
+    await request.write(images.add_tag, image_id, tag)
+
+
+async def remove_tag(request: Request, image_id: str, tag: str) -> None:
+    """Remove a tag from an image."""
+    await request.write(images.remove_tag, image_id, tag)
+
+
+async def deactivate(request: Request, image_id: str) -> None:
+    """Withhold the bytes of an image."""
+    await request.write(images.set_active, image_id, False)
+
+
+async def reactivate(request: Request, image_id: str) -> None:
+    """Give the bytes of an image again."""
+    await request.write(images.set_active, image_id, True)
+
+
+_ONE = "/v2/images/{image_id}"
+ROUTES = [
+    Route(method="POST", path="/v2/images", handler=create, rule="add_image", status=201, late=True),
+    Route(method="GET", path="/v2/images", handler=list_images, rule="get_images", late=True),
+    Route(method="GET", path=_ONE, handler=show, rule="get_image", late=True),
+    Route(method="PATCH", path=_ONE, handler=update, rule="modify_image", late=True),
+    Route(method="DELETE", path=_ONE, handler=delete, rule="delete_image", status=204, late=True),
+    Route(method="PUT", path=f"{_ONE}/tags/{{tag}}", handler=add_tag, rule="modify_image", status=204, late=True),
+    Route(method="DELETE", path=f"{_ONE}/tags/{{tag}}", handler=remove_tag, rule="modify_image", status=204, late=True),
+    Route(
+        method="POST", path=f"{_ONE}/actions/deactivate", handler=deactivate, rule="deactivate", status=204, late=True
+    ),
+    Route(
+        method="POST", path=f"{_ONE}/actions/reactivate", handler=reactivate, rule="reactivate", status=204, late=True
+    ),
+]

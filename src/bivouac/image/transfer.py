@@ -1,0 +1,187 @@
+"""Bytes in and out: uploads as streams into a store, checked before anybody can use them, and downloads.
+
+An upload is three steps with the bytes in the middle: a transaction that claims the image (`saving`), the stream into
+a blob that nobody sees yet, and a transaction that makes it active. What dies between leaves a lease that runs out and
+a part file that nobody holds; `loops` clears both away.
+"""
+
+import asyncio
+import contextlib
+import weakref
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+from bivouac.core.blobs import Blob, Blobs, BlobWriter, Digests
+from bivouac.core.call import Call
+from bivouac.core.clock import Clock
+from bivouac.core.errors import Gone, TooLarge, UnsupportedMediaType
+from bivouac.core.settings import Image as ImageSettings
+from bivouac.core.store import Store
+
+from . import conversion, formats
+from .records import BootDisk, ImageRow
+from .service import transfers
+from .service.images import STAGING
+from .service.transfers import Arrival
+
+LOCAL = "local"
+"""The store that everything goes into unless another is named."""
+_MIB = 1 << 20
+_OPAQUE = {"docker": "a container image, not a disk", "compressed": "compressed"}
+_of_store: "weakref.WeakKeyDictionary[Store, ImageService]" = weakref.WeakKeyDictionary()
+
+
+class ImageService:
+    """The stores of one process, and what moves bytes through them. One for each `Store` (the database)."""
+
+    def __init__(self, store: Store, clock: Clock, settings: ImageSettings, folder: Path):
+        self.store = store
+        self.clock = clock
+        self.settings = settings
+        self.blobs: dict[str, Blobs] = {LOCAL: Blobs(folder / LOCAL), STAGING: Blobs(folder / STAGING)}
+        _of_store[store] = self
+
+    @staticmethod
+    def of(store: Store) -> "ImageService":
+        """The service that was made for this database."""
+        return _of_store[store]
+
+    def start(self) -> None:
+        """Remove what crashed uploads left. Call once, before serving."""
+        for blobs in self.blobs.values():
+            blobs.clean()
+
+    @property
+    def store_names(self) -> list[str]:
+        """Stores that images can be put into."""
+        return [name for name in self.blobs if name != STAGING]
+
+    # --- in ------------------------------------------------------------------------------------------------------
+
+    async def upload(self, call: Call, image_id: str, chunks: AsyncIterator[bytes], declared: int | None) -> None:
+        """Fill a queued image. Raises NotFound, Forbidden, Conflict, BadRequest, TooLarge, UnsupportedMediaType, Gone
+        (deleted meanwhile)."""
+        if declared is not None:
+            self._check_size(declared)
+        image = await self.store.write(transfers.begin_upload, call, image_id, actor=call, plan=call.plan)
+        if not call.plan:
+            await self.fill(image, chunks, call)
+
+    async def fill(
+        self, image: ImageRow, chunks: AsyncIterator[bytes], call: Call | None, on_failure: str = "fail"
+    ) -> ImageRow:
+        """Receive the bytes of an image that was claimed by `transfers.begin`, and make it active."""
+        async with self._transfer(image, call, on_failure):
+            arrival = await self.receive(image, chunks)
+            new = await self.store.write(
+                transfers.finish, image.id, image.transfer, arrival, self.clock.now(), actor=call
+            )
+        if new is None:
+            raise Gone(f"Image {image.id} could not be found after upload. It may have been deleted meanwhile.")
+        return new
+
+    async def receive(self, image: ImageRow, chunks: AsyncIterator[bytes], store: str = LOCAL) -> Arrival:
+        """Bytes into a durable blob, checked and with their boot disk. Leaves nothing behind when it raises."""
+        writer = self.blobs[store].create(f"{image.id}.{image.transfer}")
+        try:
+            digests = await self.pour(chunks, writer)
+            return await self._settle(image, writer, digests, store)
+        except BaseException:
+            await writer.abort()
+            raise
+
+    async def pour(self, chunks: AsyncIterator[bytes], writer: BlobWriter) -> Digests:
+        """All chunks into a writer, sealed. Raises TooLarge."""
+        async for chunk in chunks:
+            await writer.write(chunk)
+            self._check_size(writer.size)
+        return await writer.seal()
+
+    async def _settle(self, image: ImageRow, writer: BlobWriter, digests: Digests, store: str) -> Arrival:
+        """Hold the claim against the bytes, make the boot disk, make all durable."""
+        with writer.reader() as source:
+            found = await self.inspect(image, source)
+            boot = await self._boot_disk(image, source, found, store)
+        await writer.commit()
+        return Arrival(
+            store=store,
+            blob=writer.key,
+            digests=digests,
+            virtual_size=found.virtual_size,
+            boot=boot,
+            unusable=_unusable(image, found),
+        )
+
+    async def inspect(self, image: ImageRow, source: Blob) -> formats.Inspection:
+        """What the bytes are. Raises UnsupportedMediaType when they are not what was claimed, TooLarge."""
+        claim = image.disk_format or "", image.container_format or ""
+        try:
+            found = await asyncio.to_thread(formats.check, *claim, source, self.settings.require_format_match)
+        except formats.Refused as refusal:
+            raise UnsupportedMediaType(f"The image is refused: {refusal}") from refusal
+        if found.virtual_size > self.settings.max_size_bytes:
+            raise TooLarge(f"The disk may have {self.settings.max_size_bytes} bytes, not {found.virtual_size}.")
+        return found
+
+    async def _boot_disk(self, image: ImageRow, source: Blob, found: formats.Inspection, store: str) -> BootDisk | None:
+        """The qcow2 twin, durable, for formats that hosts cannot take."""
+        if not conversion.needs_boot_disk(found):
+            return None
+        writer = self.blobs[store].create(f"{image.id}.{image.transfer}.boot")
+        try:
+            await conversion.convert(source, found, writer)
+            digests = await writer.rehash()
+            await writer.commit()
+        except BaseException:
+            await writer.abort()
+            raise
+        return BootDisk(conversion.BOOT_FORMAT, store, writer.key, digests.size, digests.sha512)
+
+    def _check_size(self, size: int) -> None:
+        if size > self.settings.max_size_bytes:
+            raise TooLarge(f"The incoming image is too large: {self.settings.max_size_bytes} bytes are the limit.")
+
+    @contextlib.asynccontextmanager
+    async def _transfer(self, image: ImageRow, call: Call | None, on_failure: str) -> AsyncIterator[None]:
+        """Keeps the lease; puts the image back when the block fails or is cancelled."""
+        keeper = asyncio.create_task(self._keep_lease(image))
+        try:
+            yield
+        except BaseException:
+            undo = self.store.write(transfers.fail, image.id, image.transfer, self.clock.now(), on_failure, actor=call)
+            await asyncio.shield(asyncio.ensure_future(undo))
+            raise
+        finally:
+            keeper.cancel()
+
+    async def _keep_lease(self, image: ImageRow) -> None:
+        while True:
+            await asyncio.sleep(transfers.LEASE_S / 3)
+            until = self.clock.now() + transfers.LEASE_S
+            await self.store.write(transfers.renew, image.id, image.transfer, until)
+
+    # --- out -----------------------------------------------------------------------------------------------------
+
+    def open(self, image: ImageRow, preferred: Sequence[str] = ()) -> Blob:
+        """The image as it was sent, from a preferred store if it is there. Raises NotFound."""
+        for store in preferred:
+            if store in image.stores:
+                return self.blobs[store].open(image.stores[store])
+        store, blob = transfers.first_copy(image)
+        return self.blobs[store].open(blob)
+
+    def open_boot_disk(self, image: ImageRow) -> Blob:
+        """What a server boots from: the twin, or the image itself. Raises NotFound."""
+        if image.boot is not None:
+            return self.blobs[image.boot.store].open(image.boot.blob)
+        return self.open(image)
+
+
+def _unusable(image: ImageRow, found: formats.Inspection) -> str:
+    """Why no server can boot from it, empty when one can."""
+    if found.format in _OPAQUE:
+        return f"The contents are {_OPAQUE[found.format]}."
+    claimed = "ova" if image.container_format == "ova" else image.disk_format
+    if found.format == "raw" and claimed not in ("raw", "ami", "ari", "aki"):
+        return f"The contents are not {claimed}."
+    return ""
