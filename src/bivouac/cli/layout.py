@@ -85,7 +85,7 @@ def make_state_directory(layout: Layout, owner: tuple[int, int]) -> None:
     for name, mode, user in (
         ("run", 0o755, (0, 0)),
         ("log", 0o750, (0, owner[1])),
-        ("control", 0o711, owner),
+        ("control", 0o700, owner),
         ("objects", 0o700, owner),
         ("agent", 0o711, (0, 0)),
     ):
