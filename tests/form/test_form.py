@@ -12,6 +12,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
 MAX_FILE_LINES = 500
+LONGER_FOR_NOW = {"src/bivouac/objects/store/interface.py": 540}
+"""Older offenders, with the length they may not pass. This list may only get shorter."""
+
 MAX_FUNCTION_LINES = 80
 BANNED_MODULES = {"utils", "helpers", "common", "manager", "misc"}
 LEFT_BEHIND = re.compile(r"\b(TODO|FIXME|XXX|NotImplementedError)\b")
@@ -31,7 +34,8 @@ def test_a_module_says_what_it_is_for_and_stays_small(path: Path) -> None:
     text = path.read_text()
     tree = ast.parse(text)
     assert ast.get_docstring(tree), "no docstring opens this module"
-    assert text.count("\n") <= MAX_FILE_LINES, "split this file by resource"
+    allowed = LONGER_FOR_NOW.get(str(path.relative_to(ROOT)), MAX_FILE_LINES)
+    assert text.count("\n") <= allowed, "split this file by resource"
     assert path.stem not in BANNED_MODULES, "this name says nothing about what is inside"
     assert not LEFT_BEHIND.search(text), "something was left unfinished"
     for node in ast.walk(tree):
