@@ -53,6 +53,10 @@ class ObservedServer(Struct, frozen=True):
     disks: tuple[str, ...] = ()
     reason: str = ""
     """Why a `crashed` guest ended, as far as is known."""
+    generation: int = 0
+    """Of the spec that the guest was last started for."""
+    shut_itself_down: bool = False
+    """`stopped` by its own user, from inside: nobody should start it again before it is wanted anew."""
 
 
 class Hypervisor(Protocol):
