@@ -4,7 +4,7 @@ import pytest
 
 from bivouac.drivers.hypervisor.qemu.protocol import MAX_LINE_BYTES, Conversation, Event, Greeting, ProtocolError, Reply
 
-GREETING = b'{"QMP": {"version": {"qemu": {"micro": 22, "minor": 2, "major": 7}, "package": ""}, "capabilities": []}}\r\n'
+GREETING = b'{"QMP": {"version": {"qemu": {"micro": 22, "minor": 2, "major": 7}, "package": ""}}}\r\n'
 
 
 def test_a_conversation_in_pieces_of_any_size() -> None:
