@@ -42,15 +42,19 @@ class JsonFormatter(logging.Formatter):
         return _encode(line).decode()
 
 
+def access_wanted() -> bool:
+    """Whether `access` lines are written at the configured level."""
+    return _access_level <= logging.INFO
+
+
 def access(fields: dict[str, object]) -> None:
     """The line of one served request: written straight, for the logging module costs more than many an answer."""
-    if _access_level <= logging.INFO:
-        now = time.time()
-        line: dict[str, object] = {"time": f"{_second(int(now))}.{int(now % 1 * 1000):03d}Z", "level": "info"}
-        line["logger"] = "access"
-        line["request_id"] = request_id.get()
-        line.update(fields)
-        sys.stderr.write(_encode(line).decode() + "\n")
+    now = time.time()
+    line: dict[str, object] = {"time": f"{_second(int(now))}.{int(now % 1 * 1000):03d}Z", "level": "info"}
+    line["logger"] = "access"
+    line["request_id"] = request_id.get()
+    line.update(fields)
+    sys.stderr.write(_encode(line).decode() + "\n")
 
 
 @lru_cache(maxsize=4)

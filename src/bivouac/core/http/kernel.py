@@ -21,6 +21,7 @@ from .request import ClientGone, Receive, Request, Response, Send, WebSocket, de
 from .routing import PUBLIC, Microversions, Route, Router
 
 log = logging.getLogger(__name__)
+_BODILESS = frozenset({204, 205, 304})
 MAX_HEADER_BYTES = 64 << 10
 _encode = msgspec.json.Encoder().encode
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "COPY"})
@@ -100,12 +101,13 @@ class Application:
         headers = [(b"x-openstack-request-id", request_id.encode())]
         request = None
         try:
-            if sum([len(name) + len(value) for name, value in scope["headers"]]) > MAX_HEADER_BYTES:
-                raise HeadersTooLarge(f"The header fields may have {MAX_HEADER_BYTES} bytes together.")
             if mount is None:
                 raise NotFound("No service answers at this path.")
-            headers += [(name.encode(), request_id.encode()) for name in mount.id_headers]
+            for name in mount.id_headers:
+                headers.append((name.encode(), headers[0][1]))
             request = Request(self, mount, scope, receive, path)
+            if sum(map(len, request.raw_headers.values())) > MAX_HEADER_BYTES:
+                raise HeadersTooLarge(f"The header fields may have {MAX_HEADER_BYTES} bytes together.")
             response = await self._answer(request, request_id, headers)
         except ClientGone:
             return
@@ -119,17 +121,18 @@ class Application:
         service = mount.service_type if mount else "none"
         known = mount is not None and scope["method"] in _METHODS
         observe_request(service, scope["method"] if known else "other", response.status, took)
-        call = request.call if request else None
-        logs.access(
-            {
-                "method": scope["method"],
-                "path": scope["path"],
-                "status": response.status,
-                "took_ms": round(took * 1000, 2),
-                "project_id": call.project_id if call else "",
-                "user_id": call.user_id if call else "",
-            }
-        )
+        if logs.access_wanted():
+            caller = request.call.caller if request and request.call else _NOBODY
+            logs.access(
+                {
+                    "method": scope["method"],
+                    "path": scope["path"],
+                    "status": response.status,
+                    "took_ms": round(took * 1000, 2),
+                    "project_id": caller.project_id,
+                    "user_id": caller.user_id,
+                }
+            )
 
     def _mount(self, raw_path: str) -> tuple[Mount | None, str]:
         """The mount whose prefix begins the path, and the path below it."""
@@ -143,14 +146,14 @@ class Application:
     async def _answer(self, request: Request, request_id: str, headers: list[tuple[bytes, bytes]]) -> Response:
         mount = request.mount
         if mount.microversions is not None:
-            request.version = mount.microversions.negotiate(request.headers)
+            request.version = mount.microversions.negotiate(request)
             headers += mount.microversions.answer_headers(request.version)
         route, values = await self._route(request, request_id)
         request.route = route
         if request.call is None:
             await self._identify(request, route, request_id)
         if route.rule != PUBLIC and not route.late:
-            request.call.enforce(route.rule, {**request.call.own_target(), **values})
+            request.call.enforce(route.rule, {**request.call.own_target(), **values} if values else None)
         if route.decode is not None:
             request.body = await request.decode_body(route)
         result = await route.handler(request, **values)
@@ -163,11 +166,8 @@ class Application:
     async def _route(self, request: Request, request_id: str) -> tuple[Route, dict[str, str]]:
         """The route and the values of its parameters. Raises NotFound, MethodNotAllowed; Unauthorized first, for
         nobody learns which paths exist without a token."""
-        segments = [decode_segment(one.encode("latin-1")) for one in request.path.strip("/").split("/")]
-        if segments == [""]:
-            segments = []
         assert request.mount.router is not None
-        found = request.mount.router.find(segments)
+        found = request.mount.router.find(_path_segments(request.path))
         if found is not None:
             by_method, values = found
             method = request.method
@@ -184,7 +184,7 @@ class Application:
 
     async def _identify(self, request: Request, route: Route | None, request_id: str) -> None:
         """Set `request.call`. Raises Unauthorized unless the route is public."""
-        token = request.headers.get("x-auth-token", "")
+        token = request.header(b"x-auth-token")
         caller = await self.authenticate(token, request) if token else None
         public = route is not None and route.rule == PUBLIC
         if caller is None:
@@ -199,11 +199,11 @@ class Application:
             caller=caller,
             policy=self.policy,
             request_id=request_id,
-            global_request_id=request.headers.get("x-openstack-request-id", "")[:80],
+            global_request_id=request.header(b"x-openstack-request-id")[:80],
             now=self.clock.now(),
             version=request.version,
             remote_address=client[0] if client else "",
-            plan=request.headers.get("bivouac-plan", "").lower() == "true",
+            plan=request.header(b"bivouac-plan").lower() == "true",
             token=token,
         )
 
@@ -215,8 +215,7 @@ class Application:
         try:
             if mount is None or mount.router is None:
                 raise NotFound("nothing here")
-            segments = [decode_segment(one.encode("latin-1")) for one in path.strip("/").split("/") if one]
-            found = mount.router.find(segments)
+            found = mount.router.find(_path_segments(path))
             if found is None or "WEBSOCKET" not in found[0]:
                 raise NotFound("nothing here")
         except Error:
@@ -241,20 +240,23 @@ class Application:
 
 async def _send_response(response: Response, headers: list[tuple[bytes, bytes]], method: str, send: Send) -> None:
     status, body = response.status, response.body
-    empty = status in (204, 205, 304) or (body is None and response.stream is None)
+    no_body = status in _BODILESS
+    empty = no_body or (body is None and response.stream is None)
     payload = b""
-    if not empty and response.stream is None:
-        payload = body if isinstance(body, bytes) else _encode(body)
-    out = headers + [(name.lower().encode("latin-1"), value.encode("latin-1", "replace"))
-                     for name, value in response.headers.items()]  # fmt: skip
+    typed = False
+    for name, value in response.headers.items():
+        lowered = name.lower()
+        typed = typed or lowered == "content-type"
+        headers.append((lowered.encode("latin-1"), value.encode("latin-1", "replace")))
     if not empty:
-        if "content-type" not in {name.lower() for name in response.headers}:
-            out.append((b"content-type", response.media_type.encode()))
         if response.stream is None:
-            out.append((b"content-length", str(len(payload)).encode()))
-    elif status not in (204, 205, 304):
-        out.append((b"content-length", b"0"))
-    await send({"type": "http.response.start", "status": status, "headers": out})
+            payload = body if isinstance(body, bytes) else _encode(body)
+            headers.append((b"content-length", b"%d" % len(payload)))
+        if not typed:
+            headers.append((b"content-type", response.media_type.encode()))
+    elif not no_body:
+        headers.append((b"content-length", b"0"))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     if response.stream is not None and method != "HEAD":
         async for chunk in response.stream:
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
@@ -273,6 +275,17 @@ def _internal_error(mount: Mount | None, request_id: str) -> Response:
     words = f"An unexpected error prevented the server from fulfilling your request. ({request_id})"
     media_type, body = dialect.render(500, words, "", "", request_id)
     return Response(body, 500, {}, media_type)
+
+
+def _path_segments(path: str) -> list[str]:
+    """The decoded segments of a raw path. Raises BadRequest."""
+    path = path.strip("/")
+    if not path:
+        return []
+    segments = path.split("/")
+    if "%" in path or not path.isascii():
+        return [decode_segment(one.encode("latin-1")) for one in segments]
+    return segments
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

@@ -46,16 +46,17 @@ class Request:
     """One HTTP request on its way through the kernel."""
 
     __slots__ = (
+        "_headers",
         "_query",
         "_receive",
         "application",
         "body",
         "call",
         "enforced",
-        "headers",
         "method",
         "mount",
         "path",
+        "raw_headers",
         "route",
         "scope",
         "version",
@@ -69,11 +70,9 @@ class Request:
         self.method: str = scope.get("method", "GET")
         self.path = path
         """Path below the mount, as sent (percent-encoded)."""
-        self.headers: dict[str, str] = {}
-        for name, value in scope["headers"]:
-            key = name.decode("latin-1").lower()
-            text = value.decode("latin-1")
-            self.headers[key] = f"{self.headers[key]}, {text}" if key in self.headers else text
+        self.raw_headers: dict[bytes, bytes] = dict(scope["headers"])
+        """Header fields by lower-case name; of a repeated one the last."""
+        self._headers: dict[str, str] | None = None
         self._query: list[tuple[str, str]] | None = None
         self.version: Version = (0, 0)
         self.route: Route | None = None
@@ -82,6 +81,22 @@ class Request:
         self.enforced = False
 
     # --- what was asked ------------------------------------------------------------------------------------------
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Header fields by lower-case name, repeated ones joined by commas."""
+        if self._headers is None:
+            found: dict[str, str] = {}
+            for name, value in self.scope["headers"]:
+                key, text = name.decode("latin-1"), value.decode("latin-1")
+                found[key] = f"{found[key]}, {text}" if key in found else text
+            self._headers = found
+        return self._headers
+
+    def header(self, name: bytes) -> str:
+        """One field, empty when absent: for what every request asks, without decoding them all."""
+        value = self.raw_headers.get(name)
+        return value.decode("latin-1") if value is not None else ""
 
     @property
     def query(self) -> list[tuple[str, str]]:
@@ -213,8 +228,6 @@ class WebSocket:
 
 def decode_segment(segment: bytes) -> str:
     """A path segment as text. Raises BadRequest for NUL and for what is not UTF-8."""
-    if b"%" not in segment and segment.isascii():
-        return segment.decode("ascii")
     try:
         text = unquote_to_bytes(segment).decode()
     except UnicodeDecodeError as error:

@@ -1,7 +1,7 @@
 """Routes, microversions and the trie that finds a route by its path."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from msgspec import Struct, field
@@ -47,6 +47,12 @@ class Route(Struct, kw_only=True):
         return (self.since is None or version >= self.since) and (self.until is None or version <= self.until)
 
 
+class HasHeader(Protocol):
+    """A request, as far as versions need one."""
+
+    def header(self, name: bytes) -> str: ...
+
+
 class Microversions(Struct, frozen=True):
     """What a service speaks. `service` is the word in `OpenStack-API-Version: compute 2.1`; `legacy_header` is
     Nova's own older header."""
@@ -56,16 +62,16 @@ class Microversions(Struct, frozen=True):
     maximum: Version
     legacy_header: str = ""
 
-    def negotiate(self, headers: dict[str, str]) -> Version:
+    def negotiate(self, request: HasHeader) -> Version:
         """The version to serve. Raises BadRequest (malformed) and NotAcceptable (outside the range)."""
         asked = ""
-        if said := headers.get("openstack-api-version"):
+        if said := request.header(b"openstack-api-version"):
             for part in said.split(","):
                 name, _, version = part.strip().partition(" ")
                 if name.lower() == self.service:
                     asked = version.strip()
         if not asked and self.legacy_header:
-            asked = headers.get(self.legacy_header.lower(), "").strip()
+            asked = request.header(self.legacy_header.lower().encode()).strip()
         if not asked:
             return self.minimum
         if asked == "latest":
