@@ -19,13 +19,17 @@ from bivouac.identity import api as identity_api
 from bivouac.identity import policy as identity_policy
 from bivouac.identity.bootstrap import ServiceUrl, bootstrap
 from bivouac.identity.identity import Identity
+from bivouac.image import api as image_api
+from bivouac.image import loops as image_loops
+from bivouac.image import policy as image_policy
+from bivouac.image.transfer import ImageService
 
 from .listener import serve, tcp_socket, unix_socket
 from .passwords import admin_password
 from .root import root_mount, status_mount
 
 log = logging.getLogger(__name__)
-PACKAGES = ("bivouac.core", "bivouac.identity")
+PACKAGES = ("bivouac.core", "bivouac.identity", "bivouac.image")
 """Packages with tables, in the order in which they are migrated."""
 MAX_UNIX_PATH = 90
 """sun_path holds 108 bytes (unix(7)); OVN's sockets lie deeper than the state directory itself."""
@@ -43,10 +47,10 @@ class Cloud:
         self.clock = clock
         self.store = store
         self.identity = Identity(store, clock, settings)
-        self.policy = Policy(
-            [*identity_policy.POLICY], load_overrides(settings.policy_file) if settings.policy_file else None
-        )
-        self.services: list[Mount] = [identity_api.mount(self.identity)]
+        self.image = ImageService(store, clock, settings.image, settings.control_path / "blobs")
+        overrides = load_overrides(settings.policy_file) if settings.policy_file else None
+        self.policy = Policy([*identity_policy.POLICY, *image_policy.POLICY], overrides)
+        self.services: list[Mount] = [identity_api.mount(self.identity), image_api.mount(self.image)]
         self.application = Application(
             store=store,
             policy=self.policy,
@@ -65,7 +69,7 @@ class Cloud:
         )
 
     def _loops(self) -> list[Loop]:
-        return []
+        return [*image_loops.loops(self.image)]
 
     def _daemons(self) -> dict[str, str]:
         return {}
@@ -75,6 +79,7 @@ class Cloud:
         settings = self.settings
         public = tcp_socket(settings.http.host, settings.http.port)
         internal = unix_socket(settings.control_socket)
+        self.image.start()
         log.info("control listens", extra={"host": settings.http.host, "port": settings.http.port})
         loops = asyncio.create_task(self.loops.run())
         try:

@@ -11,7 +11,7 @@ _SEEN = (
 )
 _READ_NAMESPACE = f"{_ADMIN} or (role:reader and (project_id:%(project_id)s or 'public':%(visibility)s))"
 
-RULES = (
+POLICY = (
     Rule("service_api", "role:service or role:admin", "Another service of the cloud."),
     Rule("add_image", f"{_ADMIN} or (role:member and project_id:%(project_id)s and project_id:%(owner)s)"),
     Rule("delete_image", _MEMBER),

@@ -7,13 +7,12 @@ from typing import Any
 
 from bivouac.core.call import Caller
 from bivouac.core.clock import ManualClock
-from bivouac.core.http import Application, Mount, Request
-from bivouac.core.http.dialects import GLANCE
+from bivouac.core.http import Application, Request
 from bivouac.core.policy import Policy
 from bivouac.core.settings import Image as ImageSettings
 from bivouac.core.store import Store
-from bivouac.image.api import ROUTES
-from bivouac.image.policy import RULES
+from bivouac.image.api import mount
+from bivouac.image.policy import POLICY
 from bivouac.image.transfer import ImageService
 
 ROLES = {"reader": ("reader",), "member": ("reader", "member"), "admin": ("reader", "member", "manager", "admin")}
@@ -49,11 +48,14 @@ class Cloud:
     def __init__(self, store: Store, folder: Path, settings: ImageSettings):
         self.store = store
         self.clock = ManualClock()
-        self.policy = Policy(RULES)
+        self.policy = Policy(POLICY)
         self.service = ImageService(store, self.clock, settings, folder)
-        self.mount = Mount(prefix="/image", service_type="image", routes=ROUTES, dialect=GLANCE, service=self.service)
         self.application = Application(
-            store=store, policy=self.policy, clock=self.clock, mounts=[self.mount], authenticate=self._authenticate
+            store=store,
+            policy=self.policy,
+            clock=self.clock,
+            mounts=[mount(self.service)],
+            authenticate=self._authenticate,
         )
 
     async def _authenticate(self, token: str, request: Request) -> Caller | None:

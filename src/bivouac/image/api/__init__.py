@@ -1,7 +1,14 @@
 """Routes of the Image API v2: one table, made of one part per resource."""
 
-from bivouac.core.http import Route
+from bivouac.core.http import Mount, Route
+from bivouac.core.http.dialects import GLANCE
 
+from ..transfer import ImageService
 from . import data, images, members, schemas, versions
 
 ROUTES: list[Route] = [*versions.ROUTES, *images.ROUTES, *data.ROUTES, *members.ROUTES, *schemas.ROUTES]
+
+
+def mount(service: ImageService, prefix: str = "/image") -> Mount:
+    """The Image API under the prefix."""
+    return Mount(prefix=prefix, service_type="image", routes=ROUTES, dialect=GLANCE, service=service)
