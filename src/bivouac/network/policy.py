@@ -50,8 +50,8 @@ RULES = [
     *_resource("security_group_rule"),
     Rule("get_agent", ADMIN),
     Rule("get_quota", READER), Rule("update_quota", ADMIN), Rule("delete_quota", ADMIN),
-    Rule("get_availability_zone", "rule:authenticated"), Rule("get_extension", "rule:authenticated"),
-    Rule("get_service_provider", "rule:authenticated"),
+    Rule("get_availability_zone", READER), Rule("get_extension", READER),
+    Rule("get_service_provider", READER),
     Rule("get_network_ip_availability", ADMIN),
     Rule("get_auto_allocated_topology", READER), Rule("delete_auto_allocated_topology", MEMBER),
 ]  # fmt: skip

@@ -42,7 +42,7 @@ class Cloud:
     def ask(self, token: str, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
         """(status, decoded body)"""
         path, _, query = path.partition("?")
-        path = path if path.startswith("/network") else f"/network/v2.0{path}"
+        path = path if path.startswith("/network/") else f"/network/v2.0{path}"
         sent: list[dict[str, Any]] = []
         fields = {"host": "cloud", "x-auth-token": token, **{k.replace("_", "-"): v for k, v in headers.items()}}
         payload = b"" if body is None else json.dumps(body).encode()
@@ -73,7 +73,8 @@ class Cloud:
 
     def public_network(self) -> tuple[dict[str, Any], dict[str, Any]]:
         network = self.make("admin", "networks", name="public", **{
-            "router:external": True, "provider:network_type": "flat", "provider:physical_network": "public"})  # fmt: skip
+            "router:external": True, "provider:network_type": "flat", "provider:physical_network": "public",
+        })  # fmt: skip
         subnet = self.make(
             "admin", "subnets", network_id=network["id"], cidr="172.24.4.0/24", gateway_ip="172.24.4.1",
             enable_dhcp=False, allocation_pools=[{"start": "172.24.4.10", "end": "172.24.4.200"}], ip_version=4,

@@ -108,7 +108,7 @@ def touch(tx: Tx, call: Call, row: R, **fields: Any) -> R:
     """Write changed fields with a new revision; nothing when nothing changed."""
     if all(getattr(row, name) == value for name, value in fields.items()):
         return row
-    new = tx.update(row, **fields, revision_number=row.revision_number + 1, updated_at=call.now)
+    new = tx.update(row, **{"updated_at": call.now, **fields, "revision_number": row.revision_number + 1})
     changed(tx)
     return new
 
