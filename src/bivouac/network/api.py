@@ -12,10 +12,11 @@ from msgspec import UNSET, Struct, UnsetType
 
 from bivouac.core.call import Call
 from bivouac.core.errors import BadRequest
-from bivouac.core.http import PUBLIC, Request, Response, Route
+from bivouac.core.http import PUBLIC, Mount, Request, Response, Route, dialects
+from bivouac.core.settings import Network
 from bivouac.core.store import Tx
 
-from . import bodies, listing
+from . import bodies, listing, settings
 from .extensions import EXTENSIONS
 from .records import Standard
 from .service import (
@@ -349,3 +350,14 @@ ROUTES = [
     Route(method="GET", path="/v2.0/network-ip-availabilities/{id}", handler=show_ip_availability,
           rule="get_network_ip_availability"),
 ]  # fmt: skip
+
+
+def mount(chosen: Network) -> Mount:
+    """The service under its prefix, with the operator's settings taken over."""
+    settings.configure(chosen)
+    return Mount(
+        prefix="/network",
+        service_type="network",
+        routes=ROUTES,
+        dialect=dialects.NEUTRON,
+    )

@@ -23,7 +23,7 @@ def _resource(name: str, *admin_attributes: str, read: str = READER, write: str 
     return rules
 
 
-RULES = [
+POLICY = [
     *_resource("network", "shared", "router:external", "is_default", "provider:network_type",
                "provider:physical_network", "provider:segmentation_id"),
     Rule("get_network:provider", ADMIN, "See provider attributes."),

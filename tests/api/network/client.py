@@ -6,11 +6,12 @@ from typing import Any
 
 from bivouac.core.call import Call, Caller
 from bivouac.core.clock import ManualClock
-from bivouac.core.http import Application, Mount, Request, dialects
+from bivouac.core.http import Application, Request
 from bivouac.core.policy import Policy
+from bivouac.core.settings import Network
 from bivouac.core.store import Store
-from bivouac.network.api import ROUTES
-from bivouac.network.policy import RULES
+from bivouac.network.api import mount
+from bivouac.network.policy import POLICY
 
 ROLES = {"admin": ("admin", "manager", "member", "reader"), "reader": ("reader",)}
 
@@ -20,11 +21,11 @@ class Cloud:
 
     def __init__(self, store: Store):
         self.store = store
-        self.policy = Policy(RULES)
+        self.policy = Policy(POLICY)
         self.clock = ManualClock()
-        mount = Mount(prefix="/network", service_type="network", routes=ROUTES, dialect=dialects.NEUTRON)
+        self.mount = mount(Network())
         self.application = Application(
-            store=store, policy=self.policy, clock=self.clock, mounts=[mount], authenticate=self._authenticate
+            store=store, policy=self.policy, clock=self.clock, mounts=[self.mount], authenticate=self._authenticate
         )
 
     def caller(self, token: str) -> Caller:
