@@ -15,6 +15,7 @@ from bivouac.core.loops import Loop, Loops
 from bivouac.core.policy import Policy, load_overrides
 from bivouac.core.settings import Settings
 from bivouac.core.store import Store, Tx, open_store
+from bivouac.drivers.net.ovn.central import Central
 from bivouac.identity import api as identity_api
 from bivouac.identity import policy as identity_policy
 from bivouac.identity.bootstrap import ServiceUrl, bootstrap
@@ -24,12 +25,13 @@ from bivouac.image import loops as image_loops
 from bivouac.image import policy as image_policy
 from bivouac.image.transfer import ImageService
 
+from .hosts import host_states
 from .listener import serve, tcp_socket, unix_socket
 from .passwords import admin_password
 from .root import root_mount, status_mount
 
 log = logging.getLogger(__name__)
-PACKAGES = ("bivouac.core", "bivouac.identity", "bivouac.image")
+PACKAGES = ("bivouac.core", "bivouac.identity", "bivouac.image", "bivouac.placement")
 """Packages with tables, in the order in which they are migrated."""
 MAX_UNIX_PATH = 90
 """sun_path holds 108 bytes (unix(7)); OVN's sockets lie deeper than the state directory itself."""
@@ -59,12 +61,13 @@ class Cloud:
             authenticate=self.identity.authenticator,
             public_url=settings.http.public_url,
         )
+        self.central = Central(settings.control_path) if settings.drivers == "real" else None
         self.loops = Loops(store, self._loops())
         self.internal = Application(
             store=store,
             policy=self.policy,
             clock=clock,
-            mounts=[status_mount(lambda: self.loops, self._daemons, _hosts)],
+            mounts=[status_mount(lambda: self.loops, self._daemons, host_states)],
             authenticate=_nobody,
         )
 
@@ -72,7 +75,7 @@ class Cloud:
         return [*image_loops.loops(self.image)]
 
     def _daemons(self) -> dict[str, str]:
-        return {}
+        return self.central.daemons() if self.central else {}
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Listen and converge until `stopping` is set. Raises AddressTaken before anything is served."""
@@ -80,6 +83,9 @@ class Cloud:
         public = tcp_socket(settings.http.host, settings.http.port)
         internal = unix_socket(settings.control_socket)
         self.image.start()
+        if self.central:
+            await self.central.start()
+            self.central.watch()
         log.info("control listens", extra={"host": settings.http.host, "port": settings.http.port})
         loops = asyncio.create_task(self.loops.run())
         try:
@@ -90,6 +96,8 @@ class Cloud:
             loops.cancel()
             await asyncio.gather(loops, return_exceptions=True)
             settings.control_socket.unlink(missing_ok=True)
+            if self.central:
+                await self.central.stop()
             self.store.close()
 
 
@@ -139,7 +147,3 @@ def service_urls(settings: Settings) -> list[ServiceUrl]:
 
 async def _nobody(token: str, request: Request) -> None:
     return None
-
-
-def _hosts(tx: Tx) -> list[dict[str, object]]:
-    return []

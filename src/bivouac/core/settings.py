@@ -6,7 +6,7 @@
 import os
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct, field
@@ -91,9 +91,10 @@ class Image(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
-    """All settings. `state` is the state directory."""
+    """All settings. `state` is the state directory; `drivers` = `sim` plays hosts and networks without touching any."""
 
     state: str = "/var/lib/bivouac"
+    drivers: Literal["real", "sim"] = "real"
     log_level: str = "info"
     policy_file: str = ""
     http: Http = Http()
