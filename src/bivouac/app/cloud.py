@@ -24,6 +24,8 @@ from bivouac.image import api as image_api
 from bivouac.image import loops as image_loops
 from bivouac.image import policy as image_policy
 from bivouac.image.transfer import ImageService
+from bivouac.network import api as network_api
+from bivouac.network import policy as network_policy
 
 from .hosts import host_states
 from .listener import serve, tcp_socket, unix_socket
@@ -31,7 +33,7 @@ from .passwords import admin_password
 from .root import root_mount, status_mount
 
 log = logging.getLogger(__name__)
-PACKAGES = ("bivouac.core", "bivouac.identity", "bivouac.image", "bivouac.placement")
+PACKAGES = ("bivouac.core", "bivouac.identity", "bivouac.image", "bivouac.network", "bivouac.placement")
 """Packages with tables, in the order in which they are migrated."""
 MAX_UNIX_PATH = 90
 """sun_path holds 108 bytes (unix(7)); OVN's sockets lie deeper than the state directory itself."""
@@ -51,8 +53,12 @@ class Cloud:
         self.identity = Identity(store, clock, settings)
         self.image = ImageService(store, clock, settings.image, settings.control_path / "blobs")
         overrides = load_overrides(settings.policy_file) if settings.policy_file else None
-        self.policy = Policy([*identity_policy.POLICY, *image_policy.POLICY], overrides)
-        self.services: list[Mount] = [identity_api.mount(self.identity), image_api.mount(self.image)]
+        self.policy = Policy([*identity_policy.POLICY, *image_policy.POLICY, *network_policy.POLICY], overrides)
+        self.services: list[Mount] = [
+            identity_api.mount(self.identity),
+            image_api.mount(self.image),
+            network_api.mount(settings.network),
+        ]
         self.application = Application(
             store=store,
             policy=self.policy,
