@@ -5,15 +5,46 @@ Source: OpenStack Identity API v3 reference.
 
 from ...core.http import Mount, Route, dialects
 from ..identity import Identity
-from . import auth, domains, groups, projects, users, versions
+from . import (
+    application_credentials,
+    auth,
+    catalog_entries,
+    credentials,
+    domain_config,
+    domains,
+    endpoint_filter,
+    groups,
+    limits,
+    oauth1,
+    policies,
+    projects,
+    revocation_events,
+    role_assignments,
+    roles,
+    trusts,
+    users,
+    versions,
+)
 
 ROUTES: list[Route] = [
-    *versions.ROUTES,
+    *application_credentials.ROUTES,
     *auth.ROUTES,
+    *catalog_entries.ROUTES,
+    *credentials.ROUTES,
+    *domain_config.ROUTES,
     *domains.ROUTES,
-    *projects.ROUTES,
-    *users.ROUTES,
+    *endpoint_filter.ROUTES,
     *groups.ROUTES,
+    *limits.ROUTES,
+    *oauth1.ROUTES,
+    *policies.ROUTES,
+    *projects.ROUTES,
+    *revocation_events.ROUTES,
+    *role_assignments.ROUTES,
+    *roles.ROUTES,
+    *trusts.ROUTES,
+    *users.ROUTES,
+    *versions.ROUTES,
 ]
 
 

@@ -50,7 +50,7 @@ def signed_request(request: Request) -> SignedRequest | None:
     )
 
 
-async def _answer(request: Request, text: str, proven: Proven, status: int) -> Response:
+async def answer_with_token(request: Request, text: str, proven: Proven, status: int) -> Response:
     identity = identity_of(request)
     body = await identity.store.read(
         lambda tx: msgspec.json.encode(document(identity, tx, proven, with_catalog(request)))
@@ -65,7 +65,7 @@ async def issue_token(request: Request) -> Response:
         text, proven = await identity.login.issue(request.body, receipt, signed_request(request))
     except Partial as partial:
         return await _receipt(request, partial)
-    return await _answer(request, text, proven, 201)
+    return await answer_with_token(request, text, proven, 201)
 
 
 async def _receipt(request: Request, partial: Partial) -> Response:
@@ -110,7 +110,7 @@ def _understands_access_rules(request: Request) -> bool:
 
 async def show_token(request: Request) -> Response:
     text, proven = await _subject(request, "identity:validate_token")
-    return await _answer(request, text, proven, 200)
+    return await answer_with_token(request, text, proven, 200)
 
 
 async def check_token(request: Request) -> Response:

@@ -27,6 +27,8 @@ class Proven(Struct, frozen=True, kw_only=True):
     application_credential: ApplicationCredential | None = None
     access_token: AccessToken | None = None
     subjects: tuple[str, ...] = ()
+    access_secret: str = ""
+    """The secret of the EC2 access key, when it was one that was proven."""
 
 
 def prove(tx: Tx, token: Token) -> Proven:
