@@ -92,5 +92,7 @@ def make_state_directory(layout: Layout, owner: tuple[int, int]) -> None:
         folder = layout.state / name
         folder.mkdir(exist_ok=True)
         folder.chmod(mode)
-        if os.geteuid() == 0:
-            os.chown(folder, *user)
+        if os.geteuid() == 0 and (folder.stat().st_uid, folder.stat().st_gid) != user:
+            # The user may have been made anew with another number.
+            for path in (folder, *folder.rglob("*")):
+                os.chown(path, *user, follow_symlinks=False)

@@ -168,11 +168,15 @@ def test_a_damaged_pid_file_names_nobody(layout: Layout, content: str) -> None:
 
 def test_processes_of_a_state_directory_are_found_by_their_arguments(layout: Layout) -> None:
     layout.pid_file("x").touch()
-    with subprocess.Popen(["tail", "-f", str(layout.pid_file("x"))]) as process:
-        found = [(identity.pid, name) for identity, name in belonging_to(layout.state)]
-        assert found == [(process.pid, "tail")]
+    process = subprocess.Popen(["tail", "-f", str(layout.pid_file("x"))])
+    try:
+        # Right after exec a process has no arguments yet.
+        wait_for("its arguments", lambda: Path(f"/proc/{process.pid}/cmdline").read_bytes())
+        assert [(identity.pid, name) for identity, name in belonging_to(layout.state)] == [(process.pid, "tail")]
         assert list(belonging_to(layout.state / "run/x/y")) == []
+    finally:
         process.kill()
+        process.wait()
 
 
 def test_the_holder_of_a_port_is_named() -> None:
