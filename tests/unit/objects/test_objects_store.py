@@ -292,7 +292,7 @@ async def test_containers_come_and_go(store, container):
     for call in (store.get_container("project", "box"), store.put_object(PutObject(container, "o", b""))):
         with pytest.raises(e.NoSuchContainer):
             await call
-    assert (await store.account_usage("project"))[""].containers == 0
+    assert (await store.account_usage("project"))["default"].containers == 0
 
 
 @on_store

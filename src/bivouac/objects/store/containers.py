@@ -93,6 +93,7 @@ def create_container(
     container_id = tx.connection.last_insert_rowid()
     tx.execute("INSERT INTO container_usage(container_id) VALUES(?)", (container_id,))
     tx.count_container(account, policy, 1)
+    tx.changed(container_id=container_id)
     return tx.container(container_id), True
 
 

@@ -16,7 +16,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from bivouac.objects.store import containers, listing, multipart, objects, rows, schema
@@ -77,10 +77,11 @@ class EmbeddedStore(Store):
         self.clock = Ticks(now, self._last_tick())
         self.reader = Reader(self.connection, self.disk)
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="objects")
-        self._transaction = Transaction(self.writer, self.clock, self._collect_later)
+        self._transaction = Transaction(self.writer, self.clock, self._collect_later, self.reader.forget)
         self.committer = Committer(self._transaction)
         self._collecting: asyncio.Task[None] | None = None
         self._collect_again = False
+        self._removals: set[Future[None]] = set()
 
     @classmethod
     async def open(
@@ -103,6 +104,8 @@ class EmbeddedStore(Store):
         """Wait until no garbage is left to remove."""
         while self._collecting and not self._collecting.done():
             await self._collecting
+        for removal in list(self._removals):
+            await asyncio.wrap_future(removal)
 
     def _last_tick(self) -> int:
         """The newest time the store has given out, as far as it can be told: ids of data are times too."""
@@ -112,10 +115,7 @@ class EmbeddedStore(Store):
     # accounts
 
     async def get_account(self, name: str) -> Account:
-        row = self.connection.execute(
-            "SELECT created, modified, settings FROM accounts WHERE name = ?", (name,)
-        ).fetchone()
-        return rows.account(name, row)
+        return self.reader.account(name)
 
     async def account_usage(self, name: str) -> dict[str, Usage]:
         found = self.connection.execute(
@@ -162,7 +162,7 @@ class EmbeddedStore(Store):
         account: str,
         name: str,
         *,
-        policy: str = "",
+        policy: str = "default",
         metadata: dict[str, str] | None = None,
         documents: dict[str, str] | None = None,
         versioning: Versioning = Versioning.OFF,
@@ -227,7 +227,9 @@ class EmbeddedStore(Store):
     def _discard_files(self, staged: Staged) -> None:
         for extent in staged.extents:
             if extent.media == Media.FILE:
-                self._threads.submit(self.disk.remove, extent.data)
+                removal = self._threads.submit(self.disk.remove, extent.data)
+                self._removals.add(removal)
+                removal.add_done_callback(self._removals.discard)
 
     async def _submit_body(
         self, body: bytes | Staged | CopySource, operation: Callable[[Transaction, str], Any]

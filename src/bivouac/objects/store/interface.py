@@ -161,6 +161,7 @@ class ObjectEntry(msgspec.Struct, frozen=True):
     owner: str = ""
     documents: dict[str, str] = {}
     checksums: dict[str, str] = {}
+    tags: dict[str, str] = {}
 
 
 class Listing(msgspec.Struct, frozen=True):
@@ -431,7 +432,7 @@ class Store(Protocol):
         account: str,
         name: str,
         *,
-        policy: str = "",
+        policy: str = "default",
         metadata: dict[str, str] | None = None,
         documents: dict[str, str] | None = None,
         versioning: Versioning = Versioning.OFF,

@@ -10,10 +10,11 @@ import apsw
 from bivouac.objects.store import rows
 from bivouac.objects.store.disk import Disk
 from bivouac.objects.store.errors import DataCorrupt, NoSuchContainer, NoSuchObject, RangeInvalid
-from bivouac.objects.store.interface import Container, Media, ObjectRecord, Piece
+from bivouac.objects.store.interface import Account, Container, Media, ObjectRecord, Piece
 from bivouac.objects.store.objects import CURRENT, OLDER, slice_extents
 from bivouac.objects.store.schema import OBJECT_COLUMNS
 
+REMEMBERED = 10_000  # containers, and accounts
 _WITH_BLOB = (
     "SELECT "
     + ", ".join(f"objects.{column.strip()}" for column in OBJECT_COLUMNS.split(","))
@@ -64,22 +65,50 @@ class Reader:
 
     def __init__(self, connection: apsw.Connection, disk: Disk) -> None:
         self._connection, self._disk = connection, disk
+        # By account and name; buckets under an empty account.
+        self._containers: dict[tuple[str, str], Container] = {}
+        self._accounts: dict[str, Account] = {}
+
+    def forget(self) -> None:
+        """A commit changed a container or an account. One process writes, so nothing else can make these memories
+        wrong."""
+        self._containers.clear()
+        self._accounts.clear()
+
+    def account(self, name: str) -> Account:
+        found = self._accounts.get(name)
+        if found is None:
+            row = self._connection.execute(
+                "SELECT created, modified, settings FROM accounts WHERE name = ?", (name,)
+            ).fetchone()
+            if len(self._accounts) >= REMEMBERED:
+                self._accounts.clear()
+            found = self._accounts[name] = rows.account(name, row)
+        return found
 
     def container(self, account: str, name: str) -> Container:
-        row = self._connection.execute(
-            f"SELECT {rows.CONTAINER_COLUMNS} FROM containers WHERE account = ? AND name = ?", (account, name)
-        ).fetchone()
-        if row is None:
-            raise NoSuchContainer(name)
-        return rows.container(row)
+        found = self._containers.get((account, name))
+        if found is None:
+            row = self._connection.execute(
+                f"SELECT {rows.CONTAINER_COLUMNS} FROM containers WHERE account = ? AND name = ?", (account, name)
+            ).fetchone()
+            if row is None:
+                raise NoSuchContainer(name)
+            if len(self._containers) >= REMEMBERED:
+                self._containers.clear()
+            found = self._containers[account, name] = rows.container(row)
+        return found
 
     def bucket(self, name: str) -> Container:
-        row = self._connection.execute(
-            f"SELECT {rows.CONTAINER_COLUMNS} FROM containers WHERE name = ? AND bucket", (name,)
-        ).fetchone()
-        if row is None:
-            raise NoSuchContainer(name)
-        return rows.container(row)
+        found = self._containers.get(("", name))
+        if found is None:
+            row = self._connection.execute(
+                f"SELECT {rows.CONTAINER_COLUMNS} FROM containers WHERE name = ? AND bucket", (name,)
+            ).fetchone()
+            if row is None:
+                raise NoSuchContainer(name)
+            found = self._containers["", name] = rows.container(row)
+        return found
 
     def object(self, container: Container, name: str, version: int | None, null_version: bool) -> ObjectRecord:
         key = (container.id, name)

@@ -149,10 +149,10 @@ def object_row(record: ObjectRecord) -> tuple[Any, ...]:
 
 def object_entry(row: tuple[Any, ...], current: bool = True) -> ObjectEntry:
     """From OBJECT_COLUMNS."""
-    owner, documents, checksums = "", {}, {}
+    owner, documents, checksums, tags = "", {}, {}, {}
     if row[12] is not None:
         detail = decode_detail(row[12])
-        owner, checksums = detail.owner, detail.checksums
+        owner, checksums, tags = detail.owner, detail.checksums, detail.tags
         if row[7] != Kind.PLAIN:
             documents = detail.documents
     return ObjectEntry(
@@ -168,6 +168,7 @@ def object_entry(row: tuple[Any, ...], current: bool = True) -> ObjectEntry:
         owner=owner,
         documents=documents,
         checksums=checksums,
+        tags=tags,
     )
 
 

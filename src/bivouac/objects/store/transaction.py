@@ -19,11 +19,16 @@ class Transaction:
     """One for the life of the writing connection; `flush`, `committed` and `forget` mark the groups."""
 
     def __init__(
-        self, connection: apsw.Connection, clock: Ticks, on_garbage: Callable[[], None] = lambda: None
+        self,
+        connection: apsw.Connection,
+        clock: Ticks,
+        on_garbage: Callable[[], None] = lambda: None,
+        on_change: Callable[[], None] = lambda: None,
     ) -> None:
         self.connection, self.clock = connection, clock
         self.execute = connection.execute
         self._on_garbage, self._garbage = on_garbage, False
+        self._on_change, self._changed = on_change, False
         self._containers: dict[int, Container] = {}
         self._accounts: dict[str, Account] = {}
         self._usage: dict[int, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
@@ -53,6 +58,9 @@ class Transaction:
         self._account_usage.clear()
 
     def committed(self) -> None:
+        if self._changed:
+            self._changed = False
+            self._on_change()
         if self._garbage:
             self._garbage = False
             self._on_garbage()
@@ -91,6 +99,7 @@ class Transaction:
 
     def changed(self, container_id: int | None = None, account: str | None = None) -> None:
         """A container's or account's own row changed."""
+        self._changed = True
         self._containers.pop(container_id or 0, None)
         self._accounts.pop(account or "", None)
 

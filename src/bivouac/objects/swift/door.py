@@ -1,0 +1,102 @@
+"""The door itself: from a request to the handler of its level, and what every answer carries."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import secrets
+import time
+
+from bivouac import __version__
+from bivouac.objects.caller import Authenticate
+from bivouac.objects.http import Request, Response
+from bivouac.objects.store.interface import Store
+from bivouac.objects.swift import access, accounts, bulk, containers, cors, limits, objects, tempurl
+from bivouac.objects.swift.call import MOUNT, Call, parse_path
+from bivouac.objects.swift.errors import Refusal, refusal
+from bivouac.objects.swift.ratelimit import RateLimit
+
+CROSSDOMAIN = (
+    b'<?xml version="1.0"?>\n<!DOCTYPE cross-domain-policy SYSTEM '
+    b'"http://www.adobe.com/xml/dtds/cross-domain-policy.dtd" >\n'
+    b'<cross-domain-policy>\n<allow-access-from domain="*" secure="false" />\n</cross-domain-policy>'
+)
+# Swift's own number tells clients what to expect of the server; ours is in the header Server.
+SWIFT_VERSION = "2.36.0"
+
+
+class SwiftDoor:
+    """`handle` is what the server calls. `authenticate` is asked on every request that has a token."""
+
+    def __init__(self, store: Store, authenticate: Authenticate, rate_limit: RateLimit | None = None) -> None:
+        self._store, self._authenticate, self._rate_limit = store, authenticate, rate_limit
+        # 21 hexadecimal digits: this process, then a number.
+        self._process, self._numbers = secrets.token_hex(6), itertools.count(1)
+        self._info = json.dumps(limits.info(SWIFT_VERSION) | (rate_limit.info() if rate_limit else {})).encode()
+
+    async def handle(self, request: Request) -> Response:
+        trans_id = f"tx{self._process}{next(self._numbers) & 0xFFFFFFFFF:09x}-{int(time.time()):010x}"
+        call = None
+        try:
+            path = parse_path(request.target)
+            if path is None:
+                response = self._outside(request)
+            else:
+                token = request.header("x-auth-token") or request.header("x-storage-token")
+                caller = await self._authenticate(token) if token else None
+                call = Call(request, self._store, path, caller, trans_id)
+                response = await self._dispatch(call, bool(token))
+        except Exception as error:
+            refused = refusal(error)
+            if refused is None:
+                raise
+            response = refused.response()
+            if request.method == "HEAD":
+                response.length, response.body = len(response.body), b""  # type: ignore[arg-type]
+        if call is not None:
+            if b"origin" in request.headers and request.method != "OPTIONS":
+                await cors.finish(call, response)
+            if call.override:
+                tempurl.finish(call, response)
+        response.headers += (("X-Trans-Id", trans_id), ("X-Openstack-Request-Id", trans_id))
+        return response
+
+    async def _dispatch(self, call: Call, has_token: bool) -> Response:
+        method = call.method
+        if method == "OPTIONS":
+            return await cors.preflight(call)
+        if tempurl.asked(call):
+            await tempurl.authorize(call)
+        elif has_token and call.caller is None:
+            raise access.refuse(call)
+        if self._rate_limit is not None:
+            await self._rate_limit.admit(call)
+        if call.container is None:
+            return await accounts.handle(call)
+        if method == "PUT" and call.request.query and (archive := call.param("extract-archive")) is not None:
+            await access.authorize_container(call, await containers.find(call))
+            return await bulk.extract(call, archive)
+        if call.name is None:
+            return await containers.handle(call)
+        return await objects.handle(call)
+
+    def _outside(self, request: Request) -> Response:
+        """What is not below an account."""
+        target = request.target.removeprefix(MOUNT)
+        headers: list[tuple[str, str]]
+        if target == b"/info":
+            body, headers = self._info, [("Content-Type", "application/json; charset=UTF-8")]
+        elif target == b"/healthcheck":
+            body, headers = b"OK", [("Content-Type", "text/plain")]
+        elif target == b"/crossdomain.xml":
+            body, headers = CROSSDOMAIN, [("Content-Type", "application/xml")]
+        elif target in (b"", b"/"):
+            body = json.dumps(
+                {"versions": [{"id": "v1.0", "status": "CURRENT"}], "server": f"bivouac/{__version__}"}
+            ).encode()
+            headers = [("Content-Type", "application/json")]
+        else:
+            raise Refusal(404)
+        if request.method not in ("GET", "HEAD", "OPTIONS"):
+            raise Refusal(405, headers=[("Allow", "GET, HEAD")])
+        return Response(200, headers, body if request.method != "HEAD" else b"", len(body))
