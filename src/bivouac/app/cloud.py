@@ -51,7 +51,8 @@ class Cloud:
         self.clock = clock
         self.store = store
         self.identity = Identity(store, clock, settings)
-        self.image = ImageService(store, clock, settings.image, settings.control_path / "blobs")
+        blobs = settings.control_path / "blobs"
+        self.image = ImageService(store, clock, settings.image, blobs, settings.region.name)
         overrides = load_overrides(settings.policy_file) if settings.policy_file else None
         self.policy = Policy([*identity_policy.POLICY, *image_policy.POLICY, *network_policy.POLICY], overrides)
         self.services: list[Mount] = [

@@ -83,11 +83,16 @@ class Compute(Struct, frozen=True, forbid_unknown_fields=True):
 
 class Image(Struct, frozen=True, forbid_unknown_fields=True):
     """Limits of images and imports. `require_format_match` off lets bytes without any signature pass under every
-    claimed format, as older Glance does; no server boots from them."""
+    claimed format, as older Glance does; no server boots from them.
+
+    `web_download_allow`: hosts, `host:port`s and networks that images may be fetched from, private ones too; `*` stands
+    for every public address, and empty means just that. `extra_stores`: `name=/directory` of further stores.
+    """
 
     max_size_bytes: int = 1 << 40
     require_format_match: bool = True
     web_download_allow: list[str] = field(default_factory=list)
+    extra_stores: list[str] = field(default_factory=list)
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):

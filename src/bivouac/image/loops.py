@@ -3,20 +3,30 @@
 - `image-garbage` (G = rows of `image_garbage`, F = blobs in the stores, R = blobs that rows of images name): every
   blob in G is removed, then its row; every blob in F that is in neither G nor R, and older than a transfer can be
   silent, was left by a crash between its commit and its row, and goes to G.
+- `image-tasks`: an import that waits, or whose process died, is worked on from its beginning.
 - `image-transfers`: an image whose lease ran out was left by a process that died; it goes back to `queued`.
 """
 
 import asyncio
+import logging
 
+from bivouac.core.blobs import Blobs
 from bivouac.core.loops import Loop
 from bivouac.core.store import Tx
 
-from .records import GarbageRow, ImageRow
-from .service import images, transfers
+from . import states
+from .importing import Importer
+from .records import GarbageRow, ImageRow, TaskRow
+from .service import images, tasks, transfers
 from .transfer import ImageService
 
+log = logging.getLogger(__name__)
 ORPHAN_AGE_S = 3600.0
 """Younger blobs may belong to a transfer that is about to finish."""
+
+
+def _older(blobs: Blobs, moment: float) -> list[str]:
+    return [key for key, changed in blobs.keys() if changed < moment]  # noqa: SIM118
 
 
 class GarbageLoop(Loop):
@@ -32,7 +42,11 @@ class GarbageLoop(Loop):
     async def due(self) -> list[str]:
         for store, blobs in self.service.blobs.items():
             old = self.service.clock.now() - ORPHAN_AGE_S
-            found = await asyncio.to_thread(lambda: [key for key, changed in blobs.keys() if changed < old])  # noqa: B023, SIM118
+            try:
+                found = await asyncio.to_thread(_older, blobs, old)
+            except OSError as error:
+                log.warning("store cannot be listed", extra={"store": store, "error": str(error)})
+                continue
             if found:
                 await self.service.store.write(discard_orphans, store, found, self.service.clock.now())
         rows = await self.service.store.read(lambda tx: tx.select(GarbageRow, "ORDER BY added_at LIMIT 1000"))
@@ -68,11 +82,44 @@ class TransferLoop(Loop):
         return None
 
 
+class TaskLoop(Loop):
+    """Works on imports, and forgets those that ended long ago."""
+
+    name = tasks.BELL
+    interval_s = tasks.LEASE_S / 2
+    concurrency = 4
+
+    def __init__(self, service: ImageService):
+        self.service = service
+        self.importer = Importer(service)
+
+    async def due(self) -> list[str]:
+        return await self.service.store.read(tasks.due, self.service.clock.now())
+
+    async def step(self, key: str) -> float | None:
+        await self.service.store.write(forget_task, key, self.service.clock.now())
+        task = await self.service.store.write(tasks.claim, key, self.service.clock.now())
+        if task is not None:
+            await self.importer.run(task)
+        return None
+
+
+def forget_task(tx: Tx, task_id: str, now: float) -> None:
+    """Remove a task that has been kept long enough."""
+    task = tx.get(TaskRow, task_id)
+    if task is not None and task.expires_at is not None and task.expires_at <= now:
+        tx.delete(task)
+
+
 def give_up(tx: Tx, image_id: str, now: float) -> None:
-    """Put an image back whose lease ran out."""
+    """Put an image back whose lease ran out. One that a task works on is the task's."""
     image = tx.get(ImageRow, image_id)
-    if image is not None and image.transfer_until is not None and image.transfer_until < now:
+    if image is None or image.transfer_until is None or image.transfer_until >= now or tasks.busy(tx, image_id):
+        return
+    if image.status in states.UNDER_WAY:
         transfers.fail(tx, image_id, image.transfer, now)
+    else:
+        tx.update(image, transfer="", transfer_until=None)
 
 
 def discard_orphans(tx: Tx, store: str, blobs: list[str], now: float) -> None:
@@ -81,11 +128,12 @@ def discard_orphans(tx: Tx, store: str, blobs: list[str], now: float) -> None:
         image = tx.get(ImageRow, blob.partition(".")[0])
         if image is not None:
             boot = image.boot.blob if image.boot else ""
-            if blob in (image.stores.get(store), boot, image.staged) or image.transfer and image.transfer in blob:
+            staged = image.staged.blob if image.staged else ""
+            if blob in (image.stores.get(store), boot, staged) or (image.transfer and image.transfer in blob):
                 continue
         images.discard(tx, store, blob, now)
 
 
 def loops(service: ImageService) -> list[Loop]:
     """All loops of the image service."""
-    return [GarbageLoop(service), TransferLoop(service)]
+    return [GarbageLoop(service), TransferLoop(service), TaskLoop(service)]

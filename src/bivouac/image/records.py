@@ -24,6 +24,15 @@ class BootDisk(Struct, frozen=True):
     sha512: str
 
 
+class Staged(Struct, frozen=True):
+    """Bytes that wait for their import."""
+
+    blob: str
+    size: int
+    md5: str
+    sha512: str
+
+
 class ImageRow(Row, frozen=True, kw_only=True):
     """`stores`: store -> blob, in the order in which they were filled. `unusable` says why no server can boot from an
     active image. `transfer` names the transfer that may finish it, until the lease `transfer_until`."""
@@ -51,7 +60,7 @@ class ImageRow(Row, frozen=True, kw_only=True):
     tags: list[str] = []
     locations: list[Location] = []
     stores: dict[str, str] = {}
-    staged: str = ""
+    staged: Staged | None = None
     boot: BootDisk | None = None
     unusable: str = ""
     importing_to_stores: str | None = None

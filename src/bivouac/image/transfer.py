@@ -7,6 +7,7 @@ a part file that nobody holds; `loops` clears both away.
 
 import asyncio
 import contextlib
+import re
 import weakref
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -14,19 +15,22 @@ from pathlib import Path
 from bivouac.core.blobs import Blob, Blobs, BlobWriter, Digests
 from bivouac.core.call import Call
 from bivouac.core.clock import Clock
-from bivouac.core.errors import Gone, TooLarge, UnsupportedMediaType
+from bivouac.core.errors import BadRequest, Gone, TooLarge, UnsupportedMediaType
 from bivouac.core.settings import Image as ImageSettings
+from bivouac.core.settings import SettingsError
 from bivouac.core.store import Store
 
 from . import conversion, formats
+from .outside import Outside
 from .records import BootDisk, ImageRow
-from .service import transfers
+from .service import imports, transfers
 from .service.images import STAGING
 from .service.transfers import Arrival
 
 LOCAL = "local"
 """The store that everything goes into unless another is named."""
-_MIB = 1 << 20
+CACHE = "cache"
+"""Where `PUT /v2/cache/{image}` keeps copies of images that lie elsewhere."""
 _OPAQUE = {"docker": "a container image, not a disk", "compressed": "compressed"}
 _of_store: "weakref.WeakKeyDictionary[Store, ImageService]" = weakref.WeakKeyDictionary()
 
@@ -34,11 +38,14 @@ _of_store: "weakref.WeakKeyDictionary[Store, ImageService]" = weakref.WeakKeyDic
 class ImageService:
     """The stores of one process, and what moves bytes through them. One for each `Store` (the database)."""
 
-    def __init__(self, store: Store, clock: Clock, settings: ImageSettings, folder: Path):
+    def __init__(self, store: Store, clock: Clock, settings: ImageSettings, folder: Path, region: str = "RegionOne"):
         self.store = store
         self.clock = clock
         self.settings = settings
-        self.blobs: dict[str, Blobs] = {LOCAL: Blobs(folder / LOCAL), STAGING: Blobs(folder / STAGING)}
+        self.region = region
+        self.outside = Outside(settings.web_download_allow)
+        self.blobs: dict[str, Blobs] = {name: Blobs(folder / name) for name in (LOCAL, STAGING, CACHE)}
+        self.blobs |= {name: Blobs(path) for name, path in _extra_stores(settings.extra_stores)}
         _of_store[store] = self
 
     @staticmethod
@@ -54,31 +61,56 @@ class ImageService:
     @property
     def store_names(self) -> list[str]:
         """Stores that images can be put into."""
-        return [name for name in self.blobs if name != STAGING]
+        return [name for name in self.blobs if name not in (STAGING, CACHE)]
 
     # --- in ------------------------------------------------------------------------------------------------------
 
-    async def upload(self, call: Call, image_id: str, chunks: AsyncIterator[bytes], declared: int | None) -> None:
+    async def upload(
+        self, call: Call, image_id: str, chunks: AsyncIterator[bytes], declared: int | None, store: str = ""
+    ) -> None:
         """Fill a queued image. Raises NotFound, Forbidden, Conflict, BadRequest, TooLarge, UnsupportedMediaType, Gone
         (deleted meanwhile)."""
         if declared is not None:
             self._check_size(declared)
+        if store and store not in self.store_names:
+            raise BadRequest(f"Store {store} is not available; there are: {', '.join(self.store_names)}.")
         image = await self.store.write(transfers.begin_upload, call, image_id, actor=call, plan=call.plan)
         if not call.plan:
-            await self.fill(image, chunks, call)
+            await self.fill(image, chunks, call, store or LOCAL)
 
     async def fill(
-        self, image: ImageRow, chunks: AsyncIterator[bytes], call: Call | None, on_failure: str = "fail"
+        self, image: ImageRow, chunks: AsyncIterator[bytes], call: Call | None, store: str = LOCAL
     ) -> ImageRow:
         """Receive the bytes of an image that was claimed by `transfers.begin`, and make it active."""
-        async with self._transfer(image, call, on_failure):
-            arrival = await self.receive(image, chunks)
+        async with self._transfer(image, call):
+            arrival = await self.receive(image, chunks, store)
             new = await self.store.write(
                 transfers.finish, image.id, image.transfer, arrival, self.clock.now(), actor=call
             )
         if new is None:
             raise Gone(f"Image {image.id} could not be found after upload. It may have been deleted meanwhile.")
         return new
+
+    async def stage(self, call: Call, image_id: str, chunks: AsyncIterator[bytes], declared: int | None) -> None:
+        """Keep the bytes of a queued image for its import. Raises as `upload`, but looks at nothing."""
+        if declared is not None:
+            self._check_size(declared)
+        image = await self.store.write(imports.begin_staging, call, image_id, actor=call, plan=call.plan)
+        if call.plan:
+            return
+        async with self._transfer(image, call):
+            writer = self.blobs[STAGING].create(f"{image.id}.{image.transfer}")
+            try:
+                digests = await self.pour(chunks, writer)
+                await writer.commit()
+            except BaseException:
+                await writer.abort()
+                raise
+            new = await self.store.write(
+                imports.end_staging, image.id, image.transfer, writer.key, digests, self.clock.now(), actor=call
+            )
+        if new is None:
+            raise Gone(f"Image {image.id} could not be found after staging. It may have been deleted meanwhile.")
 
     async def receive(self, image: ImageRow, chunks: AsyncIterator[bytes], store: str = LOCAL) -> Arrival:
         """Bytes into a durable blob, checked and with their boot disk. Leaves nothing behind when it raises."""
@@ -100,12 +132,17 @@ class ImageService:
     async def _settle(self, image: ImageRow, writer: BlobWriter, digests: Digests, store: str) -> Arrival:
         """Hold the claim against the bytes, make the boot disk, make all durable."""
         with writer.reader() as source:
-            found = await self.inspect(image, source)
-            boot = await self._boot_disk(image, source, found, store)
+            arrival = await self.judge(image, source, digests, store)
         await writer.commit()
+        return arrival
+
+    async def judge(self, image: ImageRow, source: Blob, digests: Digests, store: str) -> Arrival:
+        """What an image would be with these bytes; its boot disk is made and durable."""
+        found = await self.inspect(image, source)
+        boot = await self._boot_disk(image, source, found, store)
         return Arrival(
             store=store,
-            blob=writer.key,
+            blob=f"{image.id}.{image.transfer}",
             digests=digests,
             virtual_size=found.virtual_size,
             boot=boot,
@@ -142,13 +179,13 @@ class ImageService:
             raise TooLarge(f"The incoming image is too large: {self.settings.max_size_bytes} bytes are the limit.")
 
     @contextlib.asynccontextmanager
-    async def _transfer(self, image: ImageRow, call: Call | None, on_failure: str) -> AsyncIterator[None]:
+    async def _transfer(self, image: ImageRow, call: Call | None) -> AsyncIterator[None]:
         """Keeps the lease; puts the image back when the block fails or is cancelled."""
         keeper = asyncio.create_task(self._keep_lease(image))
         try:
             yield
         except BaseException:
-            undo = self.store.write(transfers.fail, image.id, image.transfer, self.clock.now(), on_failure, actor=call)
+            undo = self.store.write(transfers.fail, image.id, image.transfer, self.clock.now(), actor=call)
             await asyncio.shield(asyncio.ensure_future(undo))
             raise
         finally:
@@ -175,6 +212,17 @@ class ImageService:
         if image.boot is not None:
             return self.blobs[image.boot.store].open(image.boot.blob)
         return self.open(image)
+
+
+def _extra_stores(entries: Sequence[str]) -> list[tuple[str, Path]]:
+    """`name=/directory` of further stores. Raises SettingsError."""
+    stores = []
+    for entry in entries:
+        name, equals, path = entry.partition("=")
+        if not equals or not re.fullmatch(r"[a-z][a-z0-9_-]{0,30}", name) or name in (LOCAL, STAGING, CACHE):
+            raise SettingsError(f"image.extra_stores: {entry!r} is not of the form name=/directory.")
+        stores.append((name, Path(path)))
+    return stores
 
 
 def _unusable(image: ImageRow, found: formats.Inspection) -> str:

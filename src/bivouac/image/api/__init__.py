@@ -4,9 +4,17 @@ from bivouac.core.http import Mount, Route
 from bivouac.core.http.dialects import GLANCE
 
 from ..transfer import ImageService
-from . import data, images, members, schemas, versions
+from . import data, images, imports, members, schemas, tasks, versions
 
-ROUTES: list[Route] = [*versions.ROUTES, *images.ROUTES, *data.ROUTES, *members.ROUTES, *schemas.ROUTES]
+ROUTES: list[Route] = [
+    *versions.ROUTES,
+    *images.ROUTES,
+    *data.ROUTES,
+    *imports.ROUTES,
+    *members.ROUTES,
+    *tasks.ROUTES,
+    *schemas.ROUTES,
+]
 
 
 def mount(service: ImageService, prefix: str = "/image") -> Mount:

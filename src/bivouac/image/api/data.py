@@ -3,9 +3,10 @@
 import re
 
 from bivouac.core.blobs import Blob
-from bivouac.core.errors import BadRequest, RangeNotSatisfiable, UnsupportedMediaType
+from bivouac.core.errors import BadRequest, RangeNotSatisfiable, Unavailable, UnsupportedMediaType
 from bivouac.core.http import Request, Response, Route
 
+from ..outside import FetchFailed
 from ..records import ImageRow
 from ..service import transfers
 from ..transfer import ImageService
@@ -17,7 +18,8 @@ async def upload(request: Request, image_id: str) -> None:
     """Fill a queued image with the request's body."""
     service: ImageService = request.mount.service
     check_octets(request)
-    await service.upload(request.call, image_id, request.stream(), declared_size(request))
+    store = request.headers.get("x-image-meta-store", "")
+    await service.upload(request.call, image_id, request.stream(), declared_size(request), store)
 
 
 def check_octets(request: Request) -> None:
@@ -42,7 +44,7 @@ async def download(request: Request, image_id: str) -> Response:
     service: ImageService = request.mount.service
     image = await request.read(transfers.readable, image_id)
     if not image.stores:
-        return Response(None, 204)
+        return await _from_outside(service, image) if image.locations else Response(None, 204)
     headers = {"Accept-Ranges": "bytes"}
     if image.checksum:
         headers |= {"Content-MD5": image.checksum, "ETag": f'"{image.checksum}"'}
@@ -50,6 +52,18 @@ async def download(request: Request, image_id: str) -> Response:
         return Response(None, 304, headers)
     blob = service.open(image, [one.strip() for one in (request.query_value("prefer") or "").split(",")])
     return _answer(request, image, blob, headers)
+
+
+async def _from_outside(service: ImageService, image: ImageRow) -> Response:
+    """The bytes of an image that lie elsewhere, passed on."""
+    try:
+        fetched = await service.outside.fetch(image.locations[0].url)
+    except FetchFailed as error:
+        raise Unavailable(f"The image's location does not answer: {error.message}") from error
+    headers = {"Content-Length": str(fetched.size)} if fetched.size is not None else {}
+    if image.checksum:
+        headers["Content-MD5"] = image.checksum
+    return Response(None, 200, headers, "application/octet-stream", fetched.stream())
 
 
 def _answer(request: Request, image: ImageRow, blob: Blob, headers: dict[str, str]) -> Response:

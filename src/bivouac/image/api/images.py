@@ -8,7 +8,7 @@ import msgspec
 from bivouac.core.errors import BadRequest, UnsupportedMediaType
 from bivouac.core.http import Request, Response, Route
 
-from ..service import images, listing, patch
+from ..service import images, imports, listing, patch
 from ..transfer import ImageService
 from .wire import image_view
 
@@ -31,7 +31,10 @@ async def json_body(request: Request, decode: Any = _decode_object) -> Any:
 def import_methods(request: Request) -> dict[str, str]:
     """Headers that say how bytes may come in."""
     service: ImageService = request.mount.service
-    return {"OpenStack-image-store-ids": ",".join(service.store_names)}
+    return {
+        "OpenStack-image-import-methods": ",".join(imports.METHODS),
+        "OpenStack-image-store-ids": ",".join(service.store_names),
+    }
 
 
 async def create(request: Request) -> Response:
@@ -71,6 +74,8 @@ async def update(request: Request, image_id: str) -> dict[str, Any]:
             f"Image PATCH expects Content-Type one of: {accepted}", headers={"Accept-Patch": accepted}
         )
     changes = patch.parse(await json_body(request, _decode_any), media_type)
+    for url in patch.new_locations(changes):
+        request.mount.service.outside.check(url)
     return image_view(await request.write(patch.apply, image_id, changes), request.call)
 
 

@@ -119,10 +119,33 @@ def collection(name: str, item: Schema, paged: bool = True) -> Schema:
     return {"name": name, "properties": properties, "links": links}
 
 
+TASK: Schema = {
+    "name": "task",
+    "properties": {
+        "id": text("An identifier for the task", pattern=_UUID),
+        "type": text("The type of task", enum=["import", "api_image_import", "location_import"]),
+        "status": text("The current status of this task", enum=["pending", "processing", "success", "failure"]),
+        "input": {"type": ["null", "object"], "description": "What the task was asked"},
+        "result": {"type": ["null", "object"], "description": "What came out of it"},
+        "owner": text("The project that owns the task"),
+        "message": text("Why it failed"),
+        "image_id": text("Image associated with the task"),
+        "request_id": text("The request that made the task"),
+        "user_id": text("User associated with the task"),
+        "expires_at": text("When the task is forgotten", null=True),
+        "created_at": text("Date and time of creation"),
+        "updated_at": text("Date and time of the last change"),
+        "self": {"type": "string"},
+        "schema": {"type": "string"},
+    },
+}
+
 SCHEMAS: dict[str, Schema] = {
     "image": IMAGE,
     "images": collection("images", IMAGE),
     "member": MEMBER,
+    "task": TASK,
+    "tasks": collection("tasks", TASK),
     "members": collection("members", MEMBER, paged=False),
 }
 

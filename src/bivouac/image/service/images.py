@@ -212,8 +212,8 @@ def remove(tx: Tx, image: ImageRow, now: float) -> None:
         discard(tx, store, blob, now)
     if image.boot is not None:
         discard(tx, image.boot.store, image.boot.blob, now)
-    if image.staged:
-        discard(tx, STAGING, image.staged, now)
+    if image.staged is not None:
+        discard(tx, STAGING, image.staged.blob, now)
     tx.delete(image)
 
 

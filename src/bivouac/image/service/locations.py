@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 OWN_SCHEME = "bivouac://"
 HASH_ALGORITHM = "sha512"
-_DIGEST_HEX = {"md5": 32, "sha1": 40, "sha256": 64, "sha512": 128}
+DIGEST_HEX = {"md5": 32, "sha1": 40, "sha256": 64, "sha512": 128}
 
 
 def own_url(store: str, image_id: str) -> str:
@@ -104,7 +104,7 @@ def _validated(image: ImageRow, validation: dict[str, str]) -> dict[str, Any]:
     if fields:
         if fields.get("os_hash_algo") != HASH_ALGORITHM:
             raise Conflict(f"os_hash_algo must be {HASH_ALGORITHM}")
-        for name, length in (("os_hash_value", _DIGEST_HEX[HASH_ALGORITHM]), ("checksum", _DIGEST_HEX["md5"])):
+        for name, length in (("os_hash_value", DIGEST_HEX[HASH_ALGORITHM]), ("checksum", DIGEST_HEX["md5"])):
             if name in fields and not re.fullmatch(f"[0-9a-fA-F]{{{length}}}", fields[name]):
                 raise Conflict(f"{name} is not {length} hexadecimal digits")
     return fields

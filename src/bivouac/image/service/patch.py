@@ -84,6 +84,16 @@ def _check_name(name: str) -> None:
         raise Forbidden(f"Attribute '{name}' is reserved.")
 
 
+def new_locations(changes: list[Change]) -> list[str]:
+    """URLs that the changes bring in, to be held against what may be fetched."""
+    values: list[Any] = []
+    for change in changes:
+        if change.path[0] == "locations" and change.operation != "remove":
+            values += change.value if isinstance(change.value, list) else [change.value]
+    urls = [value.get("url") for value in values if isinstance(value, dict)]
+    return [url for url in urls if isinstance(url, str) and not url.startswith(locations.OWN_SCHEME)]
+
+
 def apply(tx: Tx, call: Call, image_id: str, changes: list[Change]) -> ImageRow:
     """All changes or none. Raises NotFound, BadRequest, Forbidden, Conflict, OverQuota."""
     image = images.show(tx, call, image_id)

@@ -53,7 +53,9 @@ def renew(tx: Tx, image_id: str, transfer: str, until: float) -> bool:
     )
 
 
-def finish(tx: Tx, image_id: str, transfer: str, arrival: Arrival, now: float) -> ImageRow | None:
+def finish(
+    tx: Tx, image_id: str, transfer: str, arrival: Arrival, now: float, stores: dict[str, str] | None = None
+) -> ImageRow | None:
     """To active. None when the image is gone or the transfer was given up: the blobs are left to the loop."""
     image = tx.get(ImageRow, image_id)
     if image is None or image.transfer != transfer:
@@ -65,13 +67,13 @@ def finish(tx: Tx, image_id: str, transfer: str, arrival: Arrival, now: float) -
         tx,
         image,
         now,
-        status=states.after(image.status, "finish"),
+        status=image.status if image.status == "active" else states.after(image.status, "finish"),
         size=arrival.digests.size,
         virtual_size=arrival.virtual_size,
         checksum=arrival.digests.md5,
         os_hash_algo=HASH_ALGORITHM,
         os_hash_value=arrival.digests.sha512,
-        stores={arrival.store: arrival.blob},
+        stores=stores or {arrival.store: arrival.blob},
         boot=arrival.boot,
         unusable=arrival.unusable,
         properties={**arrival.properties, **image.properties},
@@ -80,16 +82,20 @@ def finish(tx: Tx, image_id: str, transfer: str, arrival: Arrival, now: float) -
     )
 
 
-def fail(tx: Tx, image_id: str, transfer: str, now: float, action: str = "fail") -> ImageRow | None:
-    """Back to queued (or killed), if the transfer is still the image's own."""
+def fail(
+    tx: Tx, image_id: str, transfer: str, now: float, action: str = "fail", stores_failed: dict[str, str] | None = None
+) -> ImageRow | None:
+    """Back to queued (or killed), if the transfer is still the image's own. Nothing stays of what was stored."""
     image = tx.get(ImageRow, image_id)
     if image is None or image.transfer != transfer or not transfer:
         return None
     status = states.after(image.status, action)
-    fields: dict[str, Any] = {"status": status, "transfer": "", "transfer_until": None}
-    if status == "queued" and image.staged:
-        images.discard(tx, images.STAGING, image.staged, now)
-        fields |= {"staged": "", "size": None}
+    fields: dict[str, Any] = {"status": status, "transfer": "", "transfer_until": None, **(stores_failed or {})}
+    for store, blob in image.stores.items():
+        images.discard(tx, store, blob, now)
+    if image.staged is not None:
+        images.discard(tx, images.STAGING, image.staged.blob, now)
+    fields |= {"stores": {}, "locations": [], "staged": None, "size": None}
     return images.save(tx, image, now, **fields)
 
 

@@ -1,0 +1,160 @@
+"""Fetching images from other places by HTTP, without becoming anybody's tool.
+
+Whoever may import could otherwise make the cloud read what only the cloud can reach. So: http and https only, no
+credentials in the URL; the name is resolved once, every address must be allowed, and the connection goes to that very
+address; public addresses on ports 80 and 443 unless the operator's list says more; redirects are refused. TLS is
+verified against the name.
+"""
+
+import asyncio
+import http.client
+import ipaddress
+import socket
+import ssl
+from collections.abc import AsyncIterator, Sequence
+from urllib.parse import urlsplit
+
+from msgspec import Struct
+
+from bivouac.core.errors import BadRequest, Error
+
+BLOCK_BYTES = 1 << 20
+TIMEOUT_S = 30.0
+_PUBLIC_PORTS = (80, 443)
+_EVERY_PUBLIC = "*"
+_METADATA = ("169.254.169.254", "fd00:ec2::254")
+
+
+class FetchFailed(Error):
+    """The bytes could not be had; the message says why, for the user."""
+
+
+class Place(Struct, frozen=True):
+    """A URL taken apart."""
+
+    url: str
+    scheme: str
+    host: str
+    port: int
+    path: str
+
+
+class Outside:
+    """The way out, with the operator's list of what may be fetched."""
+
+    def __init__(self, allow: Sequence[str]):
+        self._hosts: set[tuple[str, int | None]] = set()
+        self._networks: list[ipaddress.IPv4Network | ipaddress.IPv6Network] = []
+        self._public = not allow
+        for entry in allow:
+            self._allow(entry.strip())
+
+    def _allow(self, entry: str) -> None:
+        if entry == _EVERY_PUBLIC:
+            self._public = True
+            return
+        try:
+            self._networks.append(ipaddress.ip_network(entry, strict=False))
+        except ValueError:
+            host, colon, port = entry.rpartition(":")
+            if colon and port.isdigit():
+                self._hosts.add((host.strip("[]").lower(), int(port)))
+            else:
+                self._hosts.add((entry.lower(), None))
+
+    def check(self, url: str) -> Place:
+        """What can be said without asking anybody. Raises BadRequest."""
+        refusal = BadRequest(f"URI for web-download does not pass filtering: {url[:300]}")
+        try:
+            parts = urlsplit(url)
+            host, port = (parts.hostname or "").lower(), parts.port
+        except ValueError:
+            raise refusal from None
+        if parts.scheme not in ("http", "https") or not host or parts.username or not url.isprintable() or " " in url:
+            raise refusal
+        port = port or (443 if parts.scheme == "https" else 80)
+        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        place = Place(url, parts.scheme, host, port, path)
+        try:
+            address = ipaddress.ip_address(host)
+        except ValueError:
+            if host == "localhost" and not self._named(place):
+                raise refusal from None
+            if not (self._named(place) or self._networks or (self._public and port in _PUBLIC_PORTS)):
+                raise refusal from None
+            return place
+        if not self._permits(place, address):
+            raise refusal
+        return place
+
+    def _named(self, place: Place) -> bool:
+        return bool({(place.host, place.port), (place.host, None)} & self._hosts)
+
+    def _permits(self, place: Place, address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+        """Whether this address may be connected to for the place."""
+        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+            address = address.ipv4_mapped
+        if self._named(place) or any(address in network for network in self._networks):
+            return str(address) not in _METADATA
+        return self._public and place.port in _PUBLIC_PORTS and address.is_global and not address.is_multicast
+
+    async def fetch(self, url: str) -> "Fetched":
+        """Open a URL. Raises BadRequest (not permitted), FetchFailed."""
+        place = self.check(url)
+        loop = asyncio.get_running_loop()
+        try:
+            found = await asyncio.wait_for(loop.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM), TIMEOUT_S)
+        except (OSError, UnicodeError, TimeoutError) as error:
+            raise FetchFailed(f"The name {place.host} cannot be resolved.") from error
+        addresses = [str(entry[4][0]) for entry in found]
+        for address in addresses:
+            if not self._permits(place, ipaddress.ip_address(address.partition("%")[0])):
+                raise FetchFailed(f"URI for web-download does not pass filtering: {place.host} is at {address}.")
+        return await asyncio.to_thread(_open, place, addresses[0])
+
+
+class Fetched:
+    """An answer that is being read. `size` is None when the other side does not say."""
+
+    def __init__(self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse):
+        self._connection = connection
+        self._response = response
+        length = response.headers.get("content-length", "")
+        self.size = int(length) if length.isascii() and length.isdigit() else None
+
+    async def stream(self) -> AsyncIterator[bytes]:
+        """The bytes, in blocks; closes the connection. Raises FetchFailed when it breaks off."""
+        received = 0
+        try:
+            while block := await asyncio.to_thread(self._response.read, BLOCK_BYTES):
+                received += len(block)
+                yield block
+        except (OSError, http.client.HTTPException) as error:
+            raise FetchFailed(f"The transfer broke off after {received} bytes.") from error
+        finally:
+            self.close()
+        if self.size is not None and received != self.size:
+            raise FetchFailed(f"The transfer broke off after {received} of {self.size} bytes.")
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def _open(place: Place, address: str) -> Fetched:
+    """Connect to the address, ask for the path. Raises FetchFailed."""
+    connection = http.client.HTTPConnection(place.host, place.port, timeout=TIMEOUT_S)
+    try:
+        link = socket.create_connection((address, place.port), timeout=TIMEOUT_S)
+        if place.scheme == "https":
+            link = ssl.create_default_context().wrap_socket(link, server_hostname=place.host)
+        connection.sock = link
+        connection.request("GET", place.path, headers={"User-Agent": "bivouac-image", "Accept-Encoding": "identity"})
+        response = connection.getresponse()
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        connection.close()
+        raise FetchFailed(f"{place.host} cannot be reached: {type(error).__name__}.") from error
+    if response.status != 200:
+        connection.close()
+        what = "a redirect, which is refused" if 300 <= response.status < 400 else "an error"
+        raise FetchFailed(f"{place.host} answered with {response.status}, {what}.")
+    return Fetched(connection, response)
