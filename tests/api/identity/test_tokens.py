@@ -188,6 +188,15 @@ def test_a_token_without_roles_left_is_void(cloud: Cloud) -> None:
     assert cloud.get("/v3/auth/projects", token).status == 401
 
 
+def test_a_void_token_is_404_and_anothers_403_to_its_former_bearer(cloud: Cloud) -> None:
+    user, _, token = project_user(cloud)
+    own = cloud.token(user, "secret")
+    assert cloud.get("/v3/auth/tokens", token, x_subject_token=own).status == 200
+    assert cloud.delete("/v3/auth/tokens", token, x_subject_token=own).status == 204
+    assert cloud.get("/v3/auth/tokens", token, x_subject_token=own).status == 404
+    assert cloud.get("/v3/auth/tokens", token, x_subject_token=cloud.admin).status == 403
+
+
 def test_deleting_the_user_voids_tokens(cloud: Cloud) -> None:
     user, _, token = project_user(cloud)
     assert cloud.delete(f"/v3/users/{user}").status == 204

@@ -88,13 +88,13 @@ async def _receipt(request: Request, partial: Partial) -> Response:
 
 
 async def _subject(request: Request, rule: str) -> tuple[str, Proven]:
-    """The token in X-Subject-Token. Raises Forbidden, NotFound."""
+    """The token in X-Subject-Token. Raises NotFound for one that does not count, to everybody: a void token tells
+    nothing. Raises Forbidden for somebody else's."""
     text = request.headers.get("x-subject-token", "")
     proven = await identity_of(request).authenticator.prove(text) if text else None
-    target = {"target.token.user_id": proven.caller.user_id} if proven else {}
-    request.enforce(target, rule)
     if proven is None:
         raise NotFound("Could not find token." if text else "No token in the request.")
+    request.enforce({"target.token.user_id": proven.caller.user_id}, rule)
     if proven.caller.access_rules is not None and not _understands_access_rules(request):
         raise NotFound("Could not find token.")
     return text, proven
