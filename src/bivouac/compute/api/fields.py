@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from bivouac.core.errors import BadRequest, NotFound
-from bivouac.core.http import Request
+from bivouac.core.http import Request, Route
 from bivouac.core.ids import is_uuid
 
 MAX_LIMIT = 1000
@@ -28,14 +28,17 @@ class Body(Struct, forbid_unknown_fields=True):
     """Base of bodies: what is not declared is refused."""
 
 
-def decoder(body: Any, envelope: str = "") -> Callable[[bytes], Any]:
-    """A decoder that takes numbers and booleans as strings too, as Nova's schemas do. With an envelope, the body is
-    `{envelope: body}` and the Struct inside is returned."""
-    if not envelope:
-        return msgspec.json.Decoder(body, strict=False).decode
-    wrapped = msgspec.defstruct("Envelope", [("inner", body)], rename={"inner": envelope}, forbid_unknown_fields=True)
-    decode = msgspec.json.Decoder(wrapped, strict=False).decode
-    return lambda raw: decode(raw).inner  # type: ignore[attr-defined]
+def operation(
+    method: str, path: str, handler: Callable[..., Any], rule: str, *, body: Any = None, envelope: str = "", **more: Any
+) -> Route:
+    """A route of compute. Its body takes numbers and booleans as strings too, as Nova's schemas do."""
+    route = Route(method=method, path=path, handler=handler, rule=rule, body=body, envelope=envelope, **more)
+    if body is not None:
+        wire = body
+        if envelope:
+            wire = msgspec.defstruct(f"{handler.__name__}_body", [(envelope, body)], forbid_unknown_fields=True)
+        route.decode = msgspec.json.Decoder(wire, strict=False).decode
+    return route
 
 
 def convert(value: Any, kind: Any) -> Any:

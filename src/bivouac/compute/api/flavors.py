@@ -6,12 +6,12 @@ from typing import Annotated, Any
 from msgspec import UNSET, Meta, UnsetType, field
 
 from bivouac.core.errors import BadRequest
-from bivouac.core.http import Request, Response, Route
+from bivouac.core.http import Request, Response
 from bivouac.core.store import Page
 
 from ..records import Flavor
 from ..service import flavors as service
-from .fields import MAX_INT, Body, Name, bookmark, decoder, flag, next_link, whole_number, window
+from .fields import MAX_INT, Body, Name, bookmark, flag, next_link, operation, whole_number, window
 
 Count = Annotated[int, Meta(ge=0, le=MAX_INT)]
 Positive = Annotated[int, Meta(ge=1, le=MAX_INT)]
@@ -199,27 +199,20 @@ async def act(request: Request, flavor_id: str) -> dict[str, Any]:
 
 _P = "os_compute_api:"
 ROUTES = [
-    Route(method="GET", path="/flavors", handler=listing, rule=_P + "flavors"),
-    Route(method="POST", path="/flavors", handler=create, rule=_P + "os-flavor-manage:create",
-          decode=decoder(NewFlavor, "flavor")),
-    Route(method="GET", path="/flavors/detail", handler=detail, rule=_P + "flavors"),
-    Route(method="GET", path="/flavors/{flavor_id}", handler=show, rule=_P + "flavors"),
-    Route(method="PUT", path="/flavors/{flavor_id}", handler=update, rule=_P + "os-flavor-manage:update",
-          decode=decoder(FlavorChange, "flavor"), since=(2, 55)),
-    Route(method="DELETE", path="/flavors/{flavor_id}", handler=delete, rule=_P + "os-flavor-manage:delete",
+    operation("GET", "/flavors", listing, _P + "flavors"),
+    operation("POST", "/flavors", create, _P + "os-flavor-manage:create",
+          body=NewFlavor, envelope="flavor"),
+    operation("GET", "/flavors/detail", detail, _P + "flavors"),
+    operation("GET", "/flavors/{flavor_id}", show, _P + "flavors"),
+    operation("PUT", "/flavors/{flavor_id}", update, _P + "os-flavor-manage:update",
+          body=FlavorChange, envelope="flavor", since=(2, 55)),
+    operation("DELETE", "/flavors/{flavor_id}", delete, _P + "os-flavor-manage:delete",
           status=202),
-    Route(method="GET", path="/flavors/{flavor_id}/os-extra_specs", handler=list_specs,
-          rule=_P + "os-flavor-extra-specs:index"),
-    Route(method="POST", path="/flavors/{flavor_id}/os-extra_specs", handler=add_specs,
-          rule=_P + "os-flavor-extra-specs:create", decode=decoder(Specs, "extra_specs")),
-    Route(method="GET", path="/flavors/{flavor_id}/os-extra_specs/{key}", handler=show_spec,
-          rule=_P + "os-flavor-extra-specs:show"),
-    Route(method="PUT", path="/flavors/{flavor_id}/os-extra_specs/{key}", handler=set_spec,
-          rule=_P + "os-flavor-extra-specs:update", decode=decoder(Specs)),
-    Route(method="DELETE", path="/flavors/{flavor_id}/os-extra_specs/{key}", handler=delete_spec,
-          rule=_P + "os-flavor-extra-specs:delete"),
-    Route(method="GET", path="/flavors/{flavor_id}/os-flavor-access", handler=list_access,
-          rule=_P + "os-flavor-access"),
-    Route(method="POST", path="/flavors/{flavor_id}/action", handler=act,
-          rule=_P + "os-flavor-access:add_tenant_access", decode=decoder(AccessAction), late=True),
+    operation("GET", "/flavors/{flavor_id}/os-extra_specs", list_specs, _P + "os-flavor-extra-specs:index"),
+    operation("POST", "/flavors/{flavor_id}/os-extra_specs", add_specs, _P + "os-flavor-extra-specs:create", body=Specs, envelope="extra_specs"),
+    operation("GET", "/flavors/{flavor_id}/os-extra_specs/{key}", show_spec, _P + "os-flavor-extra-specs:show"),
+    operation("PUT", "/flavors/{flavor_id}/os-extra_specs/{key}", set_spec, _P + "os-flavor-extra-specs:update", body=Specs),
+    operation("DELETE", "/flavors/{flavor_id}/os-extra_specs/{key}", delete_spec, _P + "os-flavor-extra-specs:delete"),
+    operation("GET", "/flavors/{flavor_id}/os-flavor-access", list_access, _P + "os-flavor-access"),
+    operation("POST", "/flavors/{flavor_id}/action", act, _P + "os-flavor-access:add_tenant_access", body=AccessAction, late=True),
 ]  # fmt: skip

@@ -7,11 +7,11 @@ from msgspec import UNSET, Meta, UnsetType
 
 from bivouac.core.clock import iso_micro
 from bivouac.core.errors import BadRequest
-from bivouac.core.http import Request, Response, Route
+from bivouac.core.http import Request, Response
 
 from ..records import Keypair
 from ..service import keypairs as service
-from .fields import Body, decoder, next_link, strict_query, window
+from .fields import Body, next_link, operation, strict_query, window
 
 KeyName = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"\A[^\x00-\x1f\x7f/]*\Z")]
 
@@ -104,9 +104,9 @@ async def delete(request: Request, name: str) -> Response:
 
 _P = "os_compute_api:os-keypairs:"
 ROUTES = [
-    Route(method="GET", path="/os-keypairs", handler=listing, rule=_P + "index", late=True),
-    Route(method="POST", path="/os-keypairs", handler=create, rule=_P + "create", late=True,
-          decode=decoder(NewKeypair, "keypair")),
-    Route(method="GET", path="/os-keypairs/{name}", handler=show, rule=_P + "show", late=True),
-    Route(method="DELETE", path="/os-keypairs/{name}", handler=delete, rule=_P + "delete", late=True),
+    operation("GET", "/os-keypairs", listing, _P + "index", late=True),
+    operation("POST", "/os-keypairs", create, _P + "create", late=True,
+          body=NewKeypair, envelope="keypair"),
+    operation("GET", "/os-keypairs/{name}", show, _P + "show", late=True),
+    operation("DELETE", "/os-keypairs/{name}", delete, _P + "delete", late=True),
 ]  # fmt: skip

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from msgspec import UNSET, Meta, UnsetType, field
 
 from bivouac.core.errors import BadRequest, Forbidden, NotFound
-from bivouac.core.http import Request, Response, Route
+from bivouac.core.http import Request, Response
 from bivouac.core.ids import is_uuid
 from bivouac.core.store import Page
 
@@ -21,13 +21,13 @@ from .fields import (
     Tag,
     Uuid,
     checked_uuid,
-    decoder,
     next_link,
+    operation,
     window,
 )
 from .server_filters import filters_of, sort_of
 from .server_view import brief, changed_view, links, sight, view
-from .values import Base64, DiskConfig, DiskMapping, Personality, address, disks_of, files_of
+from .values import Base64, DiskConfig, DiskMapping, Personality, address, checked_base64, disks_of, files_of
 
 Count = Annotated[int, Meta(ge=1, le=0x7FFFFFFF)]
 Fqdn = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"\A[a-zA-Z0-9\-_.]*\Z")]
@@ -164,9 +164,11 @@ def new_server(request: Request, body: CreateBody) -> create_service.NewServer:
     return create_service.NewServer(
         name=asked.name, flavor_id=str(asked.flavorRef), image_id=image_id, networks=networks_of(request, asked),
         security_groups=tuple(dict.fromkeys(one.name for one in asked.security_groups)),
-        min_count=asked.min_count, max_count=most, metadata=asked.metadata, tags=tuple(dict.fromkeys(given(asked.tags, []))),
+        min_count=asked.min_count, max_count=most, metadata=asked.metadata,
+        tags=tuple(dict.fromkeys(given(asked.tags, []))),
         description=given(asked.description) if request.version >= (2, 19) else asked.name,
-        user_data=asked.user_data, files=files_of(given(asked.personality, [])),
+        user_data=checked_base64("user_data", asked.user_data) if asked.user_data else None,
+        files=files_of(given(asked.personality, [])),
         config_drive=_config_drive(asked.config_drive), key_name=asked.key_name, admin_password=asked.adminPass,
         access_ipv4=address(asked.accessIPv4, 4), access_ipv6=address(asked.accessIPv6, 6),
         disk_config=asked.disk_config, zone=asked.availability_zone, host=host, hints={**body.old_hints, **body.hints},
@@ -295,14 +297,14 @@ async def list_security_groups(request: Request, server_id: str) -> dict[str, An
 
 _P = "os_compute_api:"
 ROUTES = [
-    Route(method="POST", path="/servers", handler=create, rule=_P + "servers:create", status=202,
-          decode=decoder(CreateBody)),
-    Route(method="GET", path="/servers", handler=listing, rule=_P + "servers:index"),
-    Route(method="GET", path="/servers/detail", handler=detail, rule=_P + "servers:detail"),
-    Route(method="GET", path="/servers/{server_id}", handler=show, rule=_P + "servers:show"),
-    Route(method="PUT", path="/servers/{server_id}", handler=update, rule=_P + "servers:update",
-          decode=decoder(ServerChange, "server")),
-    Route(method="DELETE", path="/servers/{server_id}", handler=delete, rule=_P + "servers:delete", status=204),
-    Route(method="GET", path="/servers/{server_id}/ips", handler=list_addresses, rule=_P + "ips:index"),
-    Route(method="GET", path="/servers/{server_id}/ips/{network}", handler=show_addresses, rule=_P + "ips:show"),
+    operation("POST", "/servers", create, _P + "servers:create", status=202,
+          body=CreateBody),
+    operation("GET", "/servers", listing, _P + "servers:index"),
+    operation("GET", "/servers/detail", detail, _P + "servers:detail"),
+    operation("GET", "/servers/{server_id}", show, _P + "servers:show"),
+    operation("PUT", "/servers/{server_id}", update, _P + "servers:update",
+          body=ServerChange, envelope="server"),
+    operation("DELETE", "/servers/{server_id}", delete, _P + "servers:delete", status=204),
+    operation("GET", "/servers/{server_id}/ips", list_addresses, _P + "ips:index"),
+    operation("GET", "/servers/{server_id}/ips/{network}", show_addresses, _P + "ips:show"),
 ]  # fmt: skip
