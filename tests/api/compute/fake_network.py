@@ -38,7 +38,8 @@ class FakeNetwork:
         port = ServerPort(
             id=new_uuid(), server_id=server_id, network_id=request.network_id,
             network_name=self.networks[request.network_id], mac_address=f"fa:16:3e:00:00:{number % 256:02x}", mtu=1442,
-            status="ACTIVE", addresses=(Address(request.fixed_ip or f"10.0.{number // 250}.{number % 250 + 1}", 4, "s"),),
+            status="ACTIVE",
+            addresses=(Address(request.fixed_ip or f"10.0.{number // 250}.{number % 250 + 1}", 4, "s"),),
             security_groups=tuple(security_groups) or ("default",), tag=request.tag,
         )  # fmt: skip
         self.ports[port.id] = port

@@ -200,19 +200,40 @@ async def act(request: Request, flavor_id: str) -> dict[str, Any]:
 _P = "os_compute_api:"
 ROUTES = [
     operation("GET", "/flavors", listing, _P + "flavors"),
-    operation("POST", "/flavors", create, _P + "os-flavor-manage:create",
-          body=NewFlavor, envelope="flavor"),
+    operation("POST", "/flavors", create, _P + "os-flavor-manage:create", body=NewFlavor, envelope="flavor"),
     operation("GET", "/flavors/detail", detail, _P + "flavors"),
     operation("GET", "/flavors/{flavor_id}", show, _P + "flavors"),
-    operation("PUT", "/flavors/{flavor_id}", update, _P + "os-flavor-manage:update",
-          body=FlavorChange, envelope="flavor", since=(2, 55)),
-    operation("DELETE", "/flavors/{flavor_id}", delete, _P + "os-flavor-manage:delete",
-          status=202),
+    operation(
+        "PUT",
+        "/flavors/{flavor_id}",
+        update,
+        _P + "os-flavor-manage:update",
+        body=FlavorChange,
+        envelope="flavor",
+        since=(2, 55),
+    ),
+    operation("DELETE", "/flavors/{flavor_id}", delete, _P + "os-flavor-manage:delete", status=202),
     operation("GET", "/flavors/{flavor_id}/os-extra_specs", list_specs, _P + "os-flavor-extra-specs:index"),
-    operation("POST", "/flavors/{flavor_id}/os-extra_specs", add_specs, _P + "os-flavor-extra-specs:create", body=Specs, envelope="extra_specs"),
+    operation(
+        "POST",
+        "/flavors/{flavor_id}/os-extra_specs",
+        add_specs,
+        _P + "os-flavor-extra-specs:create",
+        body=Specs,
+        envelope="extra_specs",
+    ),
     operation("GET", "/flavors/{flavor_id}/os-extra_specs/{key}", show_spec, _P + "os-flavor-extra-specs:show"),
-    operation("PUT", "/flavors/{flavor_id}/os-extra_specs/{key}", set_spec, _P + "os-flavor-extra-specs:update", body=Specs),
+    operation(
+        "PUT", "/flavors/{flavor_id}/os-extra_specs/{key}", set_spec, _P + "os-flavor-extra-specs:update", body=Specs
+    ),
     operation("DELETE", "/flavors/{flavor_id}/os-extra_specs/{key}", delete_spec, _P + "os-flavor-extra-specs:delete"),
     operation("GET", "/flavors/{flavor_id}/os-flavor-access", list_access, _P + "os-flavor-access"),
-    operation("POST", "/flavors/{flavor_id}/action", act, _P + "os-flavor-access:add_tenant_access", body=AccessAction, late=True),
-]  # fmt: skip
+    operation(
+        "POST",
+        "/flavors/{flavor_id}/action",
+        act,
+        _P + "os-flavor-access:add_tenant_access",
+        body=AccessAction,
+        late=True,
+    ),
+]
