@@ -7,13 +7,15 @@ console proxy at `/console`. Handlers find the service's object as `request.moun
 from bivouac.core.http import Mount, dialects
 
 from ..compute import Compute
-from . import consoles, flavors, keypairs, servers, versions
+from . import consoles, flavors, keypairs, server_actions, server_parts, servers, versions
 
 ROUTES = [
     *versions.ROUTES,
     *flavors.ROUTES,
     *keypairs.ROUTES,
     *servers.ROUTES,
+    *server_actions.ROUTES,
+    *server_parts.ROUTES,
     *consoles.ROUTES,
 ]
 

@@ -101,11 +101,9 @@ def flavor(see: Sight, server: Server) -> dict[str, Any]:
     }
 
 
-def host_id(server: Server) -> str:
+def host_id(project_id: str, host: str) -> str:
     """A name of the host that differs per project, so that tenants learn no topology."""
-    if not server.host:
-        return ""
-    return hashlib.sha224(f"{server.project_id}{server.host}".encode()).hexdigest()
+    return hashlib.sha224(f"{project_id}{host}".encode()).hexdigest() if host else ""
 
 
 def base_view(see: Sight, server: Server, ports: list[ServerPort]) -> dict[str, Any]:
@@ -118,7 +116,7 @@ def base_view(see: Sight, server: Server, ports: list[ServerPort]) -> dict[str, 
         "tenant_id": server.project_id,
         "user_id": server.user_id,
         "metadata": server.metadata,
-        "hostId": host_id(server),
+        "hostId": host_id(server.project_id, server.host),
         "image": image(see, server),
         "flavor": flavor(see, server),
         "created": iso_seconds(server.created_at),
