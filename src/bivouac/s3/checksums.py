@@ -1,7 +1,9 @@
 """The additional checksums of objects: CRC32, CRC32C, CRC64NVME, SHA-1, SHA-256.
 
-A checksum comes as a header, or as a trailer behind the body. That of a multipart object is either COMPOSITE (the checksum of the parts'
-checksums, written with "-N") or, for the CRCs, FULL_OBJECT: that of the whole, which needs no second look at the bytes since CRCs combine.
+A checksum comes as a header, or as a trailer behind the body. That of a multipart object is either COMPOSITE (the
+checksum of the parts'
+checksums, written with "-N") or, for the CRCs, FULL_OBJECT: that of the whole, which needs no second look at the bytes
+since CRCs combine.
 
 Source: "Checking object integrity", Amazon S3 User Guide.
 """
@@ -80,8 +82,11 @@ def parse_algorithm(text: str) -> str:
     """The name in upper case. Raises InvalidRequest for an unknown one."""
     name = text.strip().upper()
     if name not in LENGTHS:
-        raise S3Error("InvalidRequest", "Checksum algorithm provided is unsupported. "
-                                        f"Please try again with any of the valid types: {', '.join(ALGORITHMS)}")  # fmt: skip
+        raise S3Error(
+            "InvalidRequest",
+            "Checksum algorithm provided is unsupported. "
+            f"Please try again with any of the valid types: {', '.join(ALGORITHMS)}",
+        )
     return name
 
 
@@ -93,8 +98,9 @@ def parse_type(text: str | None, algorithm: str) -> str:
     if name not in (COMPOSITE, FULL_OBJECT):
         raise S3Error("InvalidRequest", "Value for x-amz-checksum-type header is invalid.")
     if (name == FULL_OBJECT and algorithm.startswith("SHA")) or (name == COMPOSITE and algorithm == "CRC64NVME"):
-        raise S3Error("InvalidRequest", f"The {name} checksum type cannot be used with the {algorithm.lower()} checksum "
-                                        "algorithm.")  # fmt: skip
+        raise S3Error(
+            "InvalidRequest", f"The {name} checksum type cannot be used with the {algorithm.lower()} algorithm."
+        )
     return name
 
 
@@ -112,8 +118,10 @@ def expected(headers: dict[str, str]) -> Expected | None:
         value = headers.get(header)
         if value is not None:
             if found:
-                raise S3Error("InvalidRequest", "Expecting a single x-amz-checksum- header. Multiple checksum Types are "
-                                                "not allowed.")  # fmt: skip
+                raise S3Error(
+                    "InvalidRequest",
+                    "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.",
+                )
             check_value(algorithm, value, header)
             found = Expected(algorithm, value)
     trailer = headers.get("x-amz-trailer")

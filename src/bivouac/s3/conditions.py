@@ -32,7 +32,8 @@ def iso_millis(microseconds: int) -> str:
     seconds, rest = divmod(microseconds, 1_000_000)
     t = time.gmtime(seconds)
     return (
-        f"{t.tm_year:04d}-{t.tm_mon:02d}-{t.tm_mday:02d}T{t.tm_hour:02d}:{t.tm_min:02d}:{t.tm_sec:02d}.{rest // 1000:03d}Z"
+        f"{t.tm_year:04d}-{t.tm_mon:02d}-{t.tm_mday:02d}T"
+        f"{t.tm_hour:02d}:{t.tm_min:02d}:{t.tm_sec:02d}.{rest // 1000:03d}Z"
     )
 
 
@@ -89,12 +90,14 @@ def for_write(headers: dict[str, str]) -> Conditions | None:
     if match is None and none_match is None:
         return None
     return Conditions(
-        if_match=None if match is None else etags(match), if_none_match=None if none_match is None else etags(none_match)
+        if_match=None if match is None else etags(match),
+        if_none_match=None if none_match is None else etags(none_match),
     )
 
 
 def for_delete(etag: str | None, size: str | None, modified: str | None) -> Conditions | None:
-    """The conditions of a delete: If-Match, x-amz-if-match-size, x-amz-if-match-last-modified-time. Raises InvalidArgument."""
+    """The conditions of a delete: If-Match, x-amz-if-match-size, x-amz-if-match-last-modified-time. Raises
+    InvalidArgument."""
     if etag is None and size is None and modified is None:
         return None
     moment = None
@@ -133,17 +136,22 @@ def parse_range(text: str, size: int) -> tuple[int, int] | None:
 
 
 def unsatisfiable(text: str, size: int) -> S3Error:
-    return S3Error("InvalidRange", headers={"content-range": f"bytes */{size}"}, RangeRequested=text,
-                   ActualObjectSize=str(size))  # fmt: skip
+    return S3Error(
+        "InvalidRange", headers={"content-range": f"bytes */{size}"}, RangeRequested=text, ActualObjectSize=str(size)
+    )
 
 
 def parse_copy_range(text: str, size: int) -> tuple[int, int]:
     """(offset, length) of x-amz-copy-source-range, which must lie inside. Raises InvalidArgument or InvalidRange."""
     found = re.fullmatch(r"bytes=(\d+)-(\d+)", text.strip())
     if not found or int(found[2]) < int(found[1]):
-        raise S3Error("InvalidArgument", "The x-amz-copy-source-range value must be of the form bytes=first-last where "
-                      "first and last are the zero-based offsets of the first and last bytes to copy",
-                      ArgumentName="x-amz-copy-source-range", ArgumentValue=text)  # fmt: skip
+        raise S3Error(
+            "InvalidArgument",
+            "The x-amz-copy-source-range value must be of the form bytes=first-last where "
+            "first and last are the zero-based offsets of the first and last bytes to copy",
+            ArgumentName="x-amz-copy-source-range",
+            ArgumentValue=text,
+        )
     first, last = int(found[1]), int(found[2])
     if last >= size:
         raise S3Error("InvalidRange", f"Range specified is not valid for source object of size: {size}")

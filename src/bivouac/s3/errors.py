@@ -21,7 +21,7 @@ CODES: dict[str, tuple[int, str]] = {
     "EntityTooSmall": (400, "Your proposed upload is smaller than the minimum allowed object size."),
     "ExpiredToken": (400, "The provided token has expired."),
     "IllegalLocationConstraintException": (400, "The location constraint is not the region of this endpoint."),
-    "IllegalVersioningConfigurationException": (400, "The versioning configuration specified in the request is invalid."),
+    "IllegalVersioningConfigurationException": (400, "The versioning configuration in the request is invalid."),
     "IncompleteBody": (400, "You did not provide the number of bytes specified by the Content-Length HTTP header."),
     "InternalError": (500, "An internal error occurred. Try again."),
     "InvalidAccessKeyId": (403, "The access key ID that you provided does not exist in our records."),

@@ -48,7 +48,8 @@ def _decoded(text: bytes) -> str:
 
 
 class Request:
-    """One request. `headers` have lower-case names, repeated ones joined with a comma; `query` keeps each name's first value."""
+    """One request. `headers` have lower-case names, repeated ones joined with a comma; `query` keeps each name's first
+    value."""
 
     __slots__ = ("body", "headers", "method", "pairs", "query", "query_string", "raw_path", "remote", "secure")
 
@@ -93,6 +94,10 @@ class Request:
         except ValueError:
             value = low - 1
         if not low <= value <= high:
-            raise S3Error("InvalidArgument", f"Argument {name} must be an integer between {low} and {high}",
-                          ArgumentName=name, ArgumentValue=text)  # fmt: skip
+            raise S3Error(
+                "InvalidArgument",
+                f"Argument {name} must be an integer between {low} and {high}",
+                ArgumentName=name,
+                ArgumentValue=text,
+            )
         return value

@@ -1,6 +1,7 @@
 """XML in and out, as far as S3 uses it.
 
-Reading is defused: no document type, so no entities; bounded depth, number of elements and size. Namespaces are dropped, because clients
+Reading is defused: no document type, so no entities; bounded depth, number of elements and size. Namespaces are
+dropped, because clients
 send S3's, an older one, or none. Writing is plain text with escapes.
 """
 
@@ -105,7 +106,7 @@ def parse(body: bytes, *roots: str, max_bytes: int = MAX_BYTES) -> Element:
 
 _ESCAPES = {ord("&"): "&amp;", ord("<"): "&lt;", ord(">"): "&gt;", ord('"'): "&quot;", ord("\r"): "&#13;"}
 _ESCAPES |= {code: f"&#x{code:x};" for code in range(32) if code not in (9, 10, 13)}
-_ESCAPES |= {code: "\ufffd" for code in (*range(0xD800, 0xE000), 0xFFFE, 0xFFFF)}
+_ESCAPES |= dict.fromkeys((*range(55296, 57344), 65534, 65535), "�")
 
 
 def escape(text: str) -> str:

@@ -1,6 +1,7 @@
 """Access control lists: canned, by headers, and as XML.
 
-An ACL has an owner and grants; a grantee is a project (S3's canonical user id is our project id), or one of two groups: everybody, and
+An ACL has an owner and grants; a grantee is a project (S3's canonical user id is our project id), or one of two
+groups: everybody, and
 everybody who is authenticated. Source: "Access control list (ACL) overview", Amazon S3 User Guide.
 """
 
@@ -20,9 +21,15 @@ LOG_DELIVERY = "http://acs.amazonaws.com/groups/s3/LogDelivery"
 GROUPS = (ALL_USERS, AUTHENTICATED_USERS, LOG_DELIVERY)
 PERMISSIONS = ("FULL_CONTROL", "READ", "WRITE", "READ_ACP", "WRITE_ACP")
 CANNED = (
-    "private", "public-read", "public-read-write", "authenticated-read", "bucket-owner-read", "bucket-owner-full-control",
-    "log-delivery-write", "aws-exec-read",
-)  # fmt: skip
+    "private",
+    "public-read",
+    "public-read-write",
+    "authenticated-read",
+    "bucket-owner-read",
+    "bucket-owner-full-control",
+    "log-delivery-write",
+    "aws-exec-read",
+)
 HEADERS = {
     "x-amz-grant-full-control": "FULL_CONTROL",
     "x-amz-grant-read": "READ",
@@ -34,7 +41,8 @@ MAX_GRANTS = 100
 
 
 class Grant(Struct, frozen=True, array_like=True):
-    """`group` is one of GROUPS, or empty; then `id` is a project. `email` was written in place of an id and is not resolved yet."""
+    """`group` is one of GROUPS, or empty; then `id` is a project. `email` was written in place of an id and is not
+    resolved yet."""
 
     permission: str
     id: str = ""
@@ -104,8 +112,12 @@ def from_headers(headers: Mapping[str, str], owner: str, owner_name: str) -> Acl
                 case "emailaddress":
                     grants.append(Grant(permission, email=value))
                 case _:
-                    raise S3Error("InvalidArgument", "Argument format not recognized", ArgumentName=header,
-                                  ArgumentValue=item.strip())  # fmt: skip
+                    raise S3Error(
+                        "InvalidArgument",
+                        "Argument format not recognized",
+                        ArgumentName=header,
+                        ArgumentValue=item.strip(),
+                    )
     return Acl(owner, owner_name, tuple(grants)) if grants else None
 
 

@@ -43,10 +43,14 @@ def parse(body: bytes) -> tuple[Rule, ...]:
             raise S3Error("MalformedXML")
         for method in texts["AllowedMethod"]:
             if method not in METHODS:
-                raise S3Error("InvalidRequest", f"Found unsupported HTTP method in CORS config. Unsupported method is {method}")
+                raise S3Error(
+                    "InvalidRequest", f"Found unsupported HTTP method in CORS config. Unsupported method is {method}"
+                )
         for text in (*texts["AllowedOrigin"], *texts["AllowedHeader"]):
             if text.count("*") > 1:
-                raise S3Error("InvalidRequest", f'AllowedOrigin or AllowedHeader "{text}" can not have more than one wildcard.')
+                raise S3Error(
+                    "InvalidRequest", f'AllowedOrigin or AllowedHeader "{text}" can not have more than one wildcard.'
+                )
         rules.append(
             Rule(
                 item.value("ID"),

@@ -1,6 +1,7 @@
 """Lifecycle rules: reading, checking, writing, and which action a version of an object is due for.
 
-Expiry of current and noncurrent versions, of lone delete markers, and of unfinished multipart uploads. Transitions to other storage classes
+Expiry of current and noncurrent versions, of lone delete markers, and of unfinished multipart uploads. Transitions to
+other storage classes
 are refused, since there is one kind of disk. Source: "Managing the lifecycle of objects", Amazon S3 User Guide.
 """
 
@@ -123,7 +124,9 @@ def _rule(node: xml.Element) -> Rule:
         delete_marker=marker,
         noncurrent_days=None if noncurrent is None else _days(noncurrent.value("NoncurrentDays"), "NoncurrentDays"),
         newer_noncurrent=(
-            None if noncurrent is None else _days(noncurrent.value("NewerNoncurrentVersions"), "NewerNoncurrentVersions")
+            None
+            if noncurrent is None
+            else _days(noncurrent.value("NewerNoncurrentVersions"), "NewerNoncurrentVersions")
         ),
         abort_days=None if abort is None else _days(abort.value("DaysAfterInitiation"), "DaysAfterInitiation"),
     )
@@ -205,7 +208,9 @@ def due(since: float, days: int, day_s: float = DAY_S) -> float:
     return moment if day_s != DAY_S else -(-moment // DAY_S) * DAY_S
 
 
-def expiration(rules: tuple[Rule, ...], name: str, size: int, tags: dict[str, str], created: float) -> tuple[int, str] | None:
+def expiration(
+    rules: tuple[Rule, ...], name: str, size: int, tags: dict[str, str], created: float
+) -> tuple[int, str] | None:
     """(moment in seconds, rule id) of the earliest rule that will expire a current version; None if none does."""
     found: tuple[int, str] | None = None
     for rule in rules:

@@ -93,8 +93,12 @@ def parse_moment(text: str) -> int:
     try:
         return math.ceil(parse_iso(text))
     except (ValueError, OverflowError):
-        raise S3Error("InvalidArgument", "The retain until date must be provided in ISO 8601 format",
-                      ArgumentName="x-amz-object-lock-retain-until-date", ArgumentValue=text) from None  # fmt: skip
+        raise S3Error(
+            "InvalidArgument",
+            "The retain until date must be provided in ISO 8601 format",
+            ArgumentName="x-amz-object-lock-retain-until-date",
+            ArgumentValue=text,
+        ) from None
 
 
 def parse_retention(body: bytes, now: float) -> Lock:
@@ -135,10 +139,13 @@ def from_headers(headers: dict[str, str], now: float) -> Lock | None:
     if mode is None and until is None and hold is None:
         return None
     if (mode is None) != (until is None):
-        raise S3Error("InvalidArgument", "x-amz-object-lock-retain-until-date and x-amz-object-lock-mode must both be "
-                                         "supplied")  # fmt: skip
+        raise S3Error(
+            "InvalidArgument", "x-amz-object-lock-retain-until-date and x-amz-object-lock-mode must both be supplied"
+        )
     if mode is not None and mode not in MODES:
-        raise S3Error("InvalidArgument", "Unknown wormMode directive", ArgumentName="x-amz-object-lock-mode", ArgumentValue=mode)
+        raise S3Error(
+            "InvalidArgument", "Unknown wormMode directive", ArgumentName="x-amz-object-lock-mode", ArgumentValue=mode
+        )
     if hold is not None and hold not in ("ON", "OFF"):
         raise S3Error("InvalidArgument", "Legal Hold must be either of 'ON' or 'OFF'")
     moment = None

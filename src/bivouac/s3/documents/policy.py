@@ -1,10 +1,13 @@
 """Bucket policies: reading, checking and evaluating the JSON of AWS's policy language, version 2012-10-17.
 
-A statement speaks of somebody (Principal or NotPrincipal), something (Action or NotAction), somewhere (Resource or NotResource), perhaps
+A statement speaks of somebody (Principal or NotPrincipal), something (Action or NotAction), somewhere (Resource or
+NotResource), perhaps
 under conditions. An explicit Deny wins; else an Allow; else nothing is said and ACLs decide.
 
-Principals are Identity's: `arn:aws:iam::PROJECT:root` or a bare project id is everybody acting in a project, `arn:aws:iam::PROJECT:user/USER`
-one user by id or name, `*` anybody. Source: "Policies and permissions in Amazon S3"; IAM User Guide, "IAM JSON policy element reference".
+Principals are Identity's: `arn:aws:iam::PROJECT:root` or a bare project id is everybody acting in a project,
+`arn:aws:iam::PROJECT:user/USER`
+one user by id or name, `*` anybody. Source: "Policies and permissions in Amazon S3"; IAM User Guide, "IAM JSON policy
+element reference".
 """
 
 from __future__ import annotations
@@ -36,7 +39,8 @@ class Verdict(Enum):
 
 
 class Principal(Struct, frozen=True):
-    """Who asks, as far as policies can tell. Anonymous: everything empty. `service` names a part of the cloud, such as the log writer."""
+    """Who asks, as far as policies can tell. Anonymous: everything empty. `service` names a part of the cloud, such as
+    the log writer."""
 
     project_id: str = ""
     user_id: str = ""
@@ -359,9 +363,7 @@ def _applies(statement: Statement, principal: Principal, action: str, resource: 
     done = any(_pattern(name).fullmatch(action) for name in statement.actions)
     if done == statement.not_actions:
         return False
-    there = any(
-        name == "*" or _pattern(_expanded(name, context)).fullmatch(resource) for name in statement.resources
-    )
+    there = any(name == "*" or _pattern(_expanded(name, context)).fullmatch(resource) for name in statement.resources)
     if there == statement.not_resources:
         return False
     return all(_holds(condition, context) for condition in statement.conditions)
@@ -371,7 +373,9 @@ def evaluate(policy: Policy, principal: Principal, action: str, resource: str, c
     """What the policy says. `action` such as `s3:getobject` in lower case, `resource` an ARN."""
     verdict = Verdict.SILENT
     for statement in policy.statements:
-        if (statement.allow and verdict is Verdict.ALLOW) or not _applies(statement, principal, action, resource, context):
+        if (statement.allow and verdict is Verdict.ALLOW) or not _applies(
+            statement, principal, action, resource, context
+        ):
             continue
         if not statement.allow:
             return Verdict.DENY
@@ -380,13 +384,26 @@ def evaluate(policy: Policy, principal: Principal, action: str, resource: str, c
 
 
 _NARROW = frozenset(
-    """aws:sourcearn aws:sourcevpc aws:sourcevpce aws:sourceowner aws:sourceaccount aws:userid aws:username aws:principalarn
-    aws:principalorgid aws:principalaccount s3:x-amz-server-side-encryption-aws-kms-key-id s3:dataaccesspointarn""".split()
+    [
+        "aws:sourcearn",
+        "aws:sourcevpc",
+        "aws:sourcevpce",
+        "aws:sourceowner",
+        "aws:sourceaccount",
+        "aws:userid",
+        "aws:username",
+        "aws:principalarn",
+        "aws:principalorgid",
+        "aws:principalaccount",
+        "s3:x-amz-server-side-encryption-aws-kms-key-id",
+        "s3:dataaccesspointarn",
+    ]
 )
 
 
 def is_public(policy: Policy) -> bool:
-    """Whether it lets anybody in ("The meaning of public", Amazon S3 User Guide): a wildcard principal without a narrowing condition."""
+    """Whether it lets anybody in ("The meaning of public", Amazon S3 User Guide): a wildcard principal without a
+    narrowing condition."""
     return any(
         statement.allow
         and (statement.not_principals or any(name == "*" for _, name in statement.principals))

@@ -55,8 +55,12 @@ def parse_header(text: str | None) -> dict[str, str]:
     try:
         pairs = parse_qsl(text, keep_blank_values=True, strict_parsing=True, max_num_fields=64)
     except ValueError:
-        raise S3Error("InvalidArgument", "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query "
-                      "parameters without tag name duplicates.", ArgumentName="x-amz-tagging", ArgumentValue=text) from None  # fmt: skip
+        raise S3Error(
+            "InvalidArgument",
+            "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query parameters.",
+            ArgumentName="x-amz-tagging",
+            ArgumentValue=text,
+        ) from None
     return _checked(pairs, MAX_OBJECT_TAGS)
 
 

@@ -52,7 +52,9 @@ def parse(body: bytes) -> Website:
         return Website(redirect_host=host, redirect_protocol=_protocol(everything) or "", text=text)
     index, error = tree.path("IndexDocument", "Suffix"), tree.path("ErrorDocument", "Key")
     if index is None or not index.text.strip():
-        raise S3Error("InvalidArgument", "A value for IndexDocument Suffix must be provided if RedirectAllRequestsTo is empty")
+        raise S3Error(
+            "InvalidArgument", "A value for IndexDocument Suffix must be provided if RedirectAllRequestsTo is empty"
+        )
     if "/" in index.text:
         raise S3Error("InvalidArgument", "The IndexDocument Suffix is not well formed")
     rules_node = tree.child("RoutingRules")
@@ -65,8 +67,7 @@ def parse(body: bytes) -> Website:
 def _protocol(node: xml.Element) -> str | None:
     value = node.value("Protocol")
     if value is not None and value not in ("http", "https"):
-        raise S3Error("InvalidRequest", "Invalid protocol, protocol can be http or https. If not defined the protocol will "
-                                        "be selected automatically.")  # fmt: skip
+        raise S3Error("InvalidRequest", "Invalid protocol, protocol can be http or https.")
     return value
 
 
@@ -104,7 +105,9 @@ def to_xml(website: Website) -> bytes:
     return xml.document("WebsiteConfiguration", website.text)
 
 
-def redirection(website: Website, key: str, error_status: int | None, protocol: str, host: str) -> tuple[int, str] | None:
+def redirection(
+    website: Website, key: str, error_status: int | None, protocol: str, host: str
+) -> tuple[int, str] | None:
     """(status, location) if the request is to go elsewhere; `error_status` is what it would answer otherwise."""
     if website.redirect_host:
         return 301, f"{website.redirect_protocol or protocol}://{website.redirect_host}/{quote(key)}"

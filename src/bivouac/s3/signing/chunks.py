@@ -3,7 +3,8 @@
     string(size in hex) [";chunk-signature=" signature] CRLF bytes CRLF ... "0" [";chunk-signature=" ...] CRLF
     [trailer ":" value CRLF ... ["x-amz-trailer-signature:" signature CRLF]] CRLF
 
-Source: "Signature calculations for the Authorization header: Transferring payload in multiple chunks", Amazon S3 API Reference.
+Source: "Signature calculations for the Authorization header: Transferring payload in multiple chunks", Amazon S3 API
+Reference.
 `Decoder` is fed with bytes and gives payload bytes; it knows no sockets.
 """
 
@@ -27,7 +28,8 @@ _HEAD, _DATA, _AFTER, _TRAILER, _DONE = range(5)
 
 
 class Decoder:
-    """Feed it with the coded bytes; `trailers` are complete once `done`. Raises S3Error on a wrong signature or form."""
+    """Feed it with the coded bytes; `trailers` are complete once `done`. Raises S3Error on a wrong signature or
+    form."""
 
     def __init__(self, kind: str, signature: Signature | None, key: bytes | None) -> None:
         self.signed = kind != UNSIGNED_TRAILER

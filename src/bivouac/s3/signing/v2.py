@@ -1,6 +1,7 @@
 """AWS Signature Version 2, for old tools, and GCS's XML interoperability mode, which signs alike under the name GOOG1.
 
-Source: "Signing and authenticating REST requests", Amazon S3 User Guide; Cloud Storage documentation, "Simple migration from Amazon S3".
+Source: "Signing and authenticating REST requests", Amazon S3 User Guide; Cloud Storage documentation, "Simple
+migration from Amazon S3".
 """
 
 from __future__ import annotations
@@ -17,11 +18,51 @@ from bivouac.s3.request import Request
 from bivouac.s3.signing.v4 import MAX_SKEW_S
 
 SUBRESOURCES = frozenset(
-    """accelerate acl analytics append attributes cors delete encryption intelligent-tiering inventory legal-hold lifecycle location
-    logging metrics notification object-lock ownershipControls partNumber policy policyStatus position publicAccessBlock replication
-    requestPayment restore retention select select-type tagging torrent uploadId uploads versionId versioning versions website
-    response-cache-control response-content-disposition response-content-encoding response-content-language response-content-type
-    response-expires""".split()
+    [
+        "accelerate",
+        "acl",
+        "analytics",
+        "append",
+        "attributes",
+        "cors",
+        "delete",
+        "encryption",
+        "intelligent-tiering",
+        "inventory",
+        "legal-hold",
+        "lifecycle",
+        "location",
+        "logging",
+        "metrics",
+        "notification",
+        "object-lock",
+        "ownershipControls",
+        "partNumber",
+        "policy",
+        "policyStatus",
+        "position",
+        "publicAccessBlock",
+        "replication",
+        "requestPayment",
+        "restore",
+        "retention",
+        "select",
+        "select-type",
+        "tagging",
+        "torrent",
+        "uploadId",
+        "uploads",
+        "versionId",
+        "versioning",
+        "versions",
+        "website",
+        "response-cache-control",
+        "response-content-disposition",
+        "response-content-encoding",
+        "response-content-language",
+        "response-content-type",
+        "response-expires",
+    ]
 )
 
 
@@ -50,8 +91,9 @@ def from_query(request: Request) -> Signature:
         key = query["AWSAccessKeyId"] if "AWSAccessKeyId" in query else query["GoogleAccessId"]
         signature, expires = query["Signature"], int(query["Expires"])
     except (KeyError, ValueError):
-        raise S3Error("AccessDenied", "Query-string authentication requires the Signature, Expires and AWSAccessKeyId "
-                                      "parameters") from None  # fmt: skip
+        raise S3Error(
+            "AccessDenied", "Query-string authentication requires the Signature, Expires and AWSAccessKeyId parameters"
+        ) from None
     return Signature(key, signature, expires)
 
 
@@ -77,7 +119,9 @@ def string_to_sign(request: Request, signature: Signature, bucket_in_host: str) 
     """The text that is signed. `bucket_in_host` is the bucket of a virtual-host request, else ""."""
     headers = request.headers
     prefix = f"x-{signature.vendor}-"
-    vendor = "".join(f"{name}:{' '.join(headers[name].split())}\n" for name in sorted(headers) if name.startswith(prefix))
+    vendor = "".join(
+        f"{name}:{' '.join(headers[name].split())}\n" for name in sorted(headers) if name.startswith(prefix)
+    )
     if signature.expires is not None:
         date = str(signature.expires)
     else:
@@ -86,9 +130,8 @@ def string_to_sign(request: Request, signature: Signature, bucket_in_host: str) 
     query = sorted((name, value) for name, value in request.pairs if name in SUBRESOURCES)
     if query:
         resource += "?" + "&".join(f"{name}={value}" if value else name for name, value in query)
-    return (
-        f"{request.method}\n{headers.get('content-md5', '')}\n{headers.get('content-type', '')}\n{date}\n{vendor}{resource}"
-    )
+    md5, content_type = headers.get("content-md5", ""), headers.get("content-type", "")
+    return f"{request.method}\n{md5}\n{content_type}\n{date}\n{vendor}{resource}"
 
 
 def sign(secret: str, text: str) -> str:
@@ -98,7 +141,14 @@ def sign(secret: str, text: str) -> str:
 def check(request: Request, signature: Signature, secret: str, bucket_in_host: str) -> None:
     """Raises SignatureDoesNotMatch."""
     text = string_to_sign(request, signature, bucket_in_host)
-    wanted = (sign(secret, text), base64.b64encode(hmac.digest(secret.encode(), text.encode("latin-1", "replace"), "sha1")).decode())
+    wanted = (
+        sign(secret, text),
+        base64.b64encode(hmac.digest(secret.encode(), text.encode("latin-1", "replace"), "sha1")).decode(),
+    )
     if not any(hmac.compare_digest(one, signature.signature.replace(" ", "+")) for one in wanted):
-        raise S3Error("SignatureDoesNotMatch", AWSAccessKeyId=signature.access_key, StringToSign=text,
-                      SignatureProvided=signature.signature)  # fmt: skip
+        raise S3Error(
+            "SignatureDoesNotMatch",
+            AWSAccessKeyId=signature.access_key,
+            StringToSign=text,
+            SignatureProvided=signature.signature,
+        )

@@ -1,7 +1,9 @@
 """AWS Signature Version 4.
 
-Source: "Authenticating Requests (AWS Signature Version 4)", Amazon S3 API Reference. S3 differs from the other services: the path is encoded
-once and never normalised. Clients and proxies disagree about which characters to encode, so the path is decoded and encoded again here;
+Source: "Authenticating Requests (AWS Signature Version 4)", Amazon S3 API Reference. S3 differs from the other
+services: the path is encoded
+once and never normalised. Clients and proxies disagree about which characters to encode, so the path is decoded and
+encoded again here;
 what arrives as `~`, `%7E` or `%7e` signs alike.
 """
 
@@ -62,7 +64,7 @@ def parse_timestamp(text: str) -> int:
 def _credential(text: str, code: str) -> tuple[str, str, str, str]:
     parts = text.rsplit("/", 4)
     if len(parts) != 5 or parts[4] != "aws4_request" or not parts[0]:
-        raise S3Error(code, "The credential is malformed; expecting \"<access-key>/YYYYMMDD/REGION/s3/aws4_request\".")
+        raise S3Error(code, 'The credential is malformed; expecting "<access-key>/YYYYMMDD/REGION/s3/aws4_request".')
     return parts[0], parts[1], parts[2], parts[3]
 
 
@@ -106,7 +108,7 @@ def from_query(request: Request) -> Signature:
     query, code = request.query, "AuthorizationQueryParametersError"
     try:
         if query["X-Amz-Algorithm"] != ALGORITHM:
-            raise S3Error(code, f"X-Amz-Algorithm only supports \"{ALGORITHM}\".")
+            raise S3Error(code, f'X-Amz-Algorithm only supports "{ALGORITHM}".')
         credential, timestamp, expires = query["X-Amz-Credential"], query["X-Amz-Date"], query["X-Amz-Expires"]
         signed, signature = query["X-Amz-SignedHeaders"], query["X-Amz-Signature"]
     except KeyError as missing:
@@ -115,7 +117,7 @@ def from_query(request: Request) -> Signature:
     try:
         moment = parse_timestamp(timestamp)
     except ValueError:
-        raise S3Error(code, 'X-Amz-Date must be in the ISO8601 Long Format "yyyyMMdd\'T\'HHmmss\'Z\'"') from None
+        raise S3Error(code, "X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\"") from None
     try:
         seconds = int(expires)
     except ValueError:
@@ -131,8 +133,11 @@ def check_time(signature: Signature, now: float) -> None:
     """Raises RequestTimeTooSkewed, or AccessDenied for an address that has expired or is not valid yet."""
     if signature.expires is None:
         if abs(now - signature.moment) > MAX_SKEW_S:
-            raise S3Error("RequestTimeTooSkewed", MaxAllowedSkewMilliseconds=str(MAX_SKEW_S * 1000),
-                          RequestTime=signature.timestamp)  # fmt: skip
+            raise S3Error(
+                "RequestTimeTooSkewed",
+                MaxAllowedSkewMilliseconds=str(MAX_SKEW_S * 1000),
+                RequestTime=signature.timestamp,
+            )
     elif now > signature.moment + signature.expires:
         raise S3Error("AccessDenied", "Request has expired")
     elif signature.moment - now > MAX_SKEW_S:
@@ -178,13 +183,18 @@ def check_signed_headers(request: Request, signature: Signature) -> None:
     """Host and every x-amz-* header must be signed, else somebody on the way could add one. Raises AccessDenied."""
     signed = signature.signed_headers
     missing = [
-        name for name in request.headers if name[:6] == "x-amz-" and name not in signed and name != "x-amz-content-sha256"
+        name
+        for name in request.headers
+        if name[:6] == "x-amz-" and name not in signed and name != "x-amz-content-sha256"
     ]
     if "host" not in signed:
         missing.append("host")
     if missing:
-        raise S3Error("AccessDenied", "There were headers present in the request which were not signed",
-                      HeadersNotSigned=", ".join(missing))  # fmt: skip
+        raise S3Error(
+            "AccessDenied",
+            "There were headers present in the request which were not signed",
+            HeadersNotSigned=", ".join(missing),
+        )
 
 
 @lru_cache(maxsize=4096)
@@ -211,6 +221,11 @@ def check(request: Request, signature: Signature, secret: str, payload: str) -> 
     hashed = sha256(canonical.encode("latin-1", "replace")).hexdigest()
     text = f"{ALGORITHM}\n{signature.timestamp}\n{signature.scope}\n{hashed}"
     if not hmac.compare_digest(sign(key, text), signature.signature):
-        raise S3Error("SignatureDoesNotMatch", AWSAccessKeyId=signature.access_key, StringToSign=text,
-                      SignatureProvided=signature.signature, CanonicalRequest=canonical)  # fmt: skip
+        raise S3Error(
+            "SignatureDoesNotMatch",
+            AWSAccessKeyId=signature.access_key,
+            StringToSign=text,
+            SignatureProvided=signature.signature,
+            CanonicalRequest=canonical,
+        )
     return key
