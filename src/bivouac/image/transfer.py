@@ -21,6 +21,7 @@ from bivouac.core.settings import SettingsError
 from bivouac.core.store import Store
 
 from . import conversion, formats
+from .definitions import put_in_place
 from .outside import Outside
 from .records import BootDisk, ImageRow
 from .service import imports, transfers
@@ -54,9 +55,10 @@ class ImageService:
         return _of_store[store]
 
     def start(self) -> None:
-        """Remove what crashed uploads left. Call once, before serving."""
+        """Remove what crashed uploads left, and put our own definitions in place. Call once, before serving."""
         for blobs in self.blobs.values():
             blobs.clean()
+        self.store.write_now(put_in_place, self.clock.now())
 
     @property
     def store_names(self) -> list[str]:
