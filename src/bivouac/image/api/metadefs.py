@@ -197,15 +197,23 @@ async def show_property(request: Request, namespace: str, name: str) -> Any:
     return _property(await request.read(items.show, namespace, "property", name, kind))
 
 
+async def _named_property(request: Request) -> bodies.Property:
+    """A property by itself, which must say its name."""
+    body: bodies.Property = await _body(request, bodies.Property)
+    if body.name is msgspec.UNSET:
+        raise BadRequest("Invalid input: Object missing required field `name`")
+    return body
+
+
 async def create_property(request: Request, namespace: str) -> Any:
     """Create a property."""
-    body = await _body(request, bodies.NamedProperty)
+    body = await _named_property(request)
     return _property(await request.write(items.add, namespace, "property", body))
 
 
 async def update_property(request: Request, namespace: str, name: str) -> Any:
     """Replace a property."""
-    body = await _body(request, bodies.NamedProperty)
+    body = await _named_property(request)
     return _property(await request.write(items.update, namespace, "property", name, body))
 
 
