@@ -24,6 +24,7 @@ from bivouac.identity import api as identity_api
 from bivouac.identity import policy as identity_policy
 from bivouac.identity.bootstrap import ServiceUrl, bootstrap
 from bivouac.identity.identity import Identity
+from bivouac.identity.loops import Upkeep
 from bivouac.image import api as image_api
 from bivouac.image import loops as image_loops
 from bivouac.image import policy as image_policy
@@ -88,7 +89,8 @@ class Cloud:
         )
 
     def _loops(self) -> list[Loop]:
-        return [*image_loops.loops(self.image), *self.compute.loops()]
+        upkeep = Upkeep(self.store, self.clock, self.settings.security.token_lifetime_s)
+        return [upkeep, *image_loops.loops(self.image), *self.compute.loops()]
 
     def _daemons(self) -> dict[str, str]:
         return self.central.daemons() if self.central else {}
