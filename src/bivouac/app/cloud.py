@@ -25,6 +25,7 @@ from bivouac.identity import policy as identity_policy
 from bivouac.identity.bootstrap import ServiceUrl, bootstrap
 from bivouac.identity.identity import Identity
 from bivouac.identity.loops import Upkeep
+from bivouac.image import agent_api as image_agent_api
 from bivouac.image import api as image_api
 from bivouac.image import loops as image_loops
 from bivouac.image import policy as image_policy
@@ -84,7 +85,11 @@ class Cloud:
             store=store,
             policy=self.policy,
             clock=clock,
-            mounts=[status_mount(lambda: self.loops, self._daemons, host_states), agent_api.mount(self.compute)],
+            mounts=[
+                status_mount(lambda: self.loops, self._daemons, host_states),
+                agent_api.mount(self.compute),
+                image_agent_api.mount(self.image),
+            ],
             authenticate=_nobody,
         )
 
