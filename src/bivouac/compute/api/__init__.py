@@ -7,7 +7,22 @@ console proxy at `/console`. Handlers find the service's object as `request.moun
 from bivouac.core.http import Mount, dialects
 
 from ..compute import Compute
-from . import consoles, flavors, keypairs, server_actions, server_parts, servers, versions
+from . import (
+    aggregates,
+    consoles,
+    extensions,
+    flavors,
+    groups,
+    hypervisors,
+    keypairs,
+    quotas,
+    server_actions,
+    server_parts,
+    servers,
+    services,
+    usage,
+    versions,
+)
 
 ROUTES = [
     *versions.ROUTES,
@@ -17,6 +32,13 @@ ROUTES = [
     *server_actions.ROUTES,
     *server_parts.ROUTES,
     *consoles.ROUTES,
+    *groups.ROUTES,
+    *quotas.ROUTES,
+    *hypervisors.ROUTES,
+    *services.ROUTES,
+    *aggregates.ROUTES,
+    *usage.ROUTES,
+    *extensions.ROUTES,
 ]
 
 
