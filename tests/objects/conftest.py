@@ -1,6 +1,5 @@
 """Fixtures of the object store's tests over HTTP."""
 
-import itertools
 import sys
 from pathlib import Path
 
@@ -18,13 +17,10 @@ def cloud(tmp_path_factory):
     cloud.stop()
 
 
-_numbers = itertools.count()
-
-
 @pytest.fixture
-def box(cloud):
-    """An empty container of the test's own."""
-    name = f"box-{next(_numbers)}"
+def box(cloud, request):
+    """An empty container, named after the test."""
+    name = "box-" + request.node.name.replace("[", "-").replace("]", "")[:200]
     answer = cloud.call("PUT", f"/{name}")
     assert answer.status == 201, answer.body
     return name

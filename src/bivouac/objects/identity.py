@@ -29,12 +29,12 @@ class Unavailable(Exception):
     """The identity service cannot be asked."""
 
 
-class _Named(msgspec.Struct, frozen=True):
+class _Named(msgspec.Struct):
     id: str = ""
     name: str = ""
 
 
-class _Scoped(_Named, frozen=True):
+class _Scoped(_Named):
     domain: _Named = _Named()
 
 

@@ -34,6 +34,10 @@ class NetDriver(Protocol):
         """Port id -> tap name, of everything this driver has plugged (with the server id kept beside it in OVS)."""
         ...
 
+    async def observe_port_servers(self) -> dict[str, str]:
+        """Port id -> id of the server it was plugged for."""
+        ...
+
     async def ensure_network(self, network: NetworkSpec) -> socket.socket | None:
         """Plug the metadata localport into a namespace and return a listening socket on 169.254.169.254:80 in it
         (None where the network has no metadata port). The same socket for repeated calls."""

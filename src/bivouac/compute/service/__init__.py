@@ -1,1 +1,0 @@
-"""Rules of compute: synchronous functions over a transaction, one file per resource."""

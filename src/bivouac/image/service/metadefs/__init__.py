@@ -1,1 +1,0 @@
-"""Metadata definitions: which properties there are, what they mean and for which resources (Glance's metadefs)."""

@@ -1,0 +1,274 @@
+"""The agent's link against a control that speaks the real protocol over a real Unix socket."""
+
+import asyncio
+import hashlib
+import json
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import uvicorn
+from hosts import complete, eventually, server, wanted
+
+from bivouac.agent.agent import Agent
+from bivouac.agent.consoles import Consoles
+from bivouac.agent.fleet import run_fleet, sim_agent
+from bivouac.agent.http_client import Endpoint, download, upload
+from bivouac.drivers.hypervisor import DriverError
+from bivouac.drivers.hypervisor.guest_user import guest_user
+from bivouac.hostspec import link
+from bivouac.hostspec.server import ImageRef, ServerReport
+
+Receive, Send = Callable[[], Awaitable[dict[str, Any]]], Callable[[dict[str, Any]], Awaitable[None]]
+
+
+class Control:
+    """The other side: it greets with what is wanted, keeps what it hears and asks questions."""
+
+    def __init__(self, path: Path):
+        self.endpoint = Endpoint(f"unix:{path}")
+        self.wanted = complete()
+        self.hellos: list[link.Hello] = []
+        self.reports: dict[str, ServerReport] = {}
+        self.heard: list[Any] = []
+        self.images: dict[str, bytes] = {}
+        self.links: list[Send] = []
+        self.consoles: dict[str, asyncio.Queue[bytes]] = {}
+        self.console_sends: dict[str, Send] = {}
+        self._path = path
+        self._server: uvicorn.Server | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        config = uvicorn.Config(
+            self.application, interface="asgi3", uds=str(self._path), ws="websockets-sansio", lifespan="off",
+            log_config=None, timeout_graceful_shutdown=1,
+        )  # fmt: skip
+        self._server = uvicorn.Server(config)
+        self._task = asyncio.create_task(self._server._serve())
+        await eventually("control listens", lambda: self._server is not None and self._server.started)
+
+    async def stop(self) -> None:
+        assert self._server is not None and self._task is not None
+        self._server.should_exit = True
+        await self._task
+        self.links.clear()
+
+    async def application(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self._transfer(scope, receive, send)
+            return
+        await receive()
+        await send({"type": "websocket.accept"})
+        if scope["path"] == "/agent/v1/link":
+            await self._talk(receive, send)
+        else:
+            session = scope["path"].rpartition("/")[2]
+            self.console_sends[session] = send
+            queue = self.consoles.setdefault(session, asyncio.Queue())
+            while (event := await receive())["type"] == "websocket.receive":
+                queue.put_nowait(event.get("bytes") or (event.get("text") or "").encode())
+            queue.put_nowait(b"")
+
+    async def _talk(self, receive: Receive, send: Send) -> None:
+        while (event := await receive())["type"] == "websocket.receive":
+            message = link.decode_from_agent(event.get("text") or event["bytes"])
+            self.heard.append(message)
+            if isinstance(message, link.Hello):
+                self.hellos.append(message)
+                self.links.append(send)
+                await self.tell(self.wanted)
+            elif isinstance(message, link.Report):
+                self.reports.update({report.id: report for report in message.servers})
+
+    async def tell(self, message: link.FromControl) -> None:
+        await self.links[-1]({"type": "websocket.send", "text": link.encode(message).decode()})
+
+    async def ask(self, number: int, kind: Any, **arguments: Any) -> link.Answer:
+        await self.tell(link.Ask(number, kind, arguments))
+        found = lambda: [m for m in self.heard if isinstance(m, link.Answer) and m.id == number]  # noqa: E731
+        return (await eventually(f"answer to {kind}", found))[0]
+
+    async def _transfer(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        id = scope["path"].rpartition("/")[2]
+        if scope["method"] == "PUT":
+            body = b""
+            while (event := await receive()).get("more_body"):
+                body += event["body"]
+            self.images[id] = body + event["body"]
+        status = 204 if scope["method"] == "PUT" else 200 if id in self.images else 404
+        await send({"type": "http.response.start", "status": status, "headers": []})
+        body = self.images.get(id, b"") if status == 200 else b""
+        for start in range(0, len(body), 70_000):
+            await send({"type": "http.response.body", "body": body[start : start + 70_000], "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+
+@asynccontextmanager
+async def control(folder: Path) -> AsyncIterator[Control]:
+    one = Control(folder / "control.sock")
+    await one.start()
+    try:
+        yield one
+    finally:
+        await one.stop()
+
+
+@asynccontextmanager
+async def running(agent: Agent) -> AsyncIterator[Agent]:
+    await agent.drivers.net.start()
+    task = asyncio.create_task(agent.run())
+    try:
+        yield agent
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def test_hello_wants_reports_and_asks(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with control(tmp_path) as far:
+            first, second = server(), server()
+            far.wanted = complete(first)
+            agent = sim_agent("host-1", far.endpoint)
+            agent.link._heartbeat_s = 0.01
+            async with running(agent):
+                await eventually("first report", lambda: first.id in far.reports)
+                assert far.hellos[0].host.name == "host-1" and far.hellos[0].host.accelerator == "sim"
+                assert far.hellos[0].reports == ()
+                await far.tell(wanted(second))
+                await eventually("second report", lambda: second.id in far.reports)
+                beat = await eventually("heartbeat", lambda: [m for m in far.heard if isinstance(m, link.Heartbeat)])
+                assert beat[-1].usage.daemons == {"sim": "running"}
+                answer = await far.ask(1, "console_log", server_id=first.id, max_bytes=7)
+                assert answer.result == {"text": "tarted\n"}
+                assert (await far.ask(2, "diagnostics", server_id=first.id)).result["num_nics"] == 1
+                answer = await far.ask(3, "diagnostics", server_id="nobody")
+                assert answer.error == "The server is not running."
+                assert "console" in (await far.ask(4, "open_console", server_id=first.id)).error
+                assert (await far.ask(5, "screenshot", server_id=first.id)).error
+
+    asyncio.run(body())
+
+
+def test_after_a_restart_of_control_everything_is_said_anew(tmp_path: Path) -> None:
+    async def body() -> None:
+        one = server()
+        async with control(tmp_path) as far, running(sim_agent("host-1", far.endpoint)) as agent:
+            await eventually("hello", lambda: far.hellos)
+            await far.tell(wanted(one))
+            before = await eventually("report", lambda: far.reports.get(one.id))
+            await far.stop()
+            far.reports.clear()
+            agent.drivers.hypervisor.crash(one.id)  # type: ignore[attr-defined]
+            far.wanted = complete(msgspec.structs.replace(one, generation=2))
+            await far.start()
+            again = await eventually("report again", lambda: far.reports.get(one.id))
+            assert again.power == before.power == "running" and again.observed_generation == 2
+            assert len(far.hellos) == 2
+
+    asyncio.run(body())
+
+
+def test_a_fleet(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with control(tmp_path) as far:
+            connected: list[int] = []
+            fleet = asyncio.create_task(run_fleet(far.endpoint, 60, ready=connected.append))
+            await eventually("all", lambda: connected == [50, 60] and len(far.hellos) == 60)
+            assert len({hello.host.name for hello in far.hellos}) == 60
+            one = server()
+            await far.tell(wanted(one))
+            await eventually("report", lambda: one.id in far.reports)
+            fleet.cancel()
+            await asyncio.gather(fleet, return_exceptions=True)
+
+    asyncio.run(body())
+
+
+def test_bytes_of_images_go_both_ways(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with control(tmp_path) as far:
+            content = bytes(range(256)) * 4000
+            image = ImageRef("image 1", "raw", len(content), hashlib.sha512(content).hexdigest())
+            (tmp_path / "file").write_bytes(content)
+            await upload(far.endpoint, image.id, tmp_path / "file")
+            assert far.images == {"image 1": content}
+            assert b"".join([chunk async for chunk in download(far.endpoint, image)]) == content
+            try:
+                async for _ in download(far.endpoint, msgspec.structs.replace(image, id="other")):
+                    raise AssertionError("there is no such image")
+            except DriverError as error:
+                assert "404" in str(error)
+        try:
+            await upload(far.endpoint, "x", tmp_path / "file")
+            raise AssertionError("nobody listens")
+        except DriverError as error:
+            assert error.public == "The host cannot reach the cloud's control."
+
+    asyncio.run(body())
+
+
+class OneConsole:
+    """A hypervisor whose guest's console is a socket of ours."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    async def console_socket(self, server_id: str, console: str) -> str:
+        return str(self.path)
+
+
+def test_consoles_are_piped_and_the_last_one_has_the_serial_line(tmp_path: Path) -> None:
+    async def body() -> None:
+        connections: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+        device = await asyncio.start_unix_server(lambda *both: connections.append(both), tmp_path / "device")
+        async with control(tmp_path) as far:
+            consoles = Consoles(far.endpoint, OneConsole(tmp_path / "device"))  # type: ignore[arg-type]
+            await consoles.open("server", "session-1", "serial")
+            await eventually("device", lambda: connections)
+            reader, writer = connections[0]
+            writer.write(b"login: ")
+            first = await eventually("session", lambda: far.consoles.get("session-1"))
+            assert await asyncio.wait_for(first.get(), 10) == b"login: "
+            await far.console_sends["session-1"]({"type": "websocket.send", "bytes": b"root\n"})
+            assert await asyncio.wait_for(reader.readexactly(5), 10) == b"root\n"
+            await consoles.open("server", "session-2", "serial")
+            assert await asyncio.wait_for(first.get(), 10) == b""
+            await eventually("second", lambda: len(connections) == 2)
+            connections[1][1].close()
+            assert await asyncio.wait_for(far.consoles["session-2"].get(), 10) == b""
+            for session, console in (("../x", "serial"), ("s", "nothing")):
+                try:
+                    await consoles.open("server", session, console)
+                    raise AssertionError("impossible")
+                except DriverError:
+                    pass
+            await consoles.close()
+        device.close()
+
+    asyncio.run(body())
+
+
+def test_a_forged_vnc_socket_is_refused(tmp_path: Path) -> None:
+    async def body() -> None:
+        device = await asyncio.start_unix_server(lambda *both: None, tmp_path / "device")
+        async with control(tmp_path) as far:
+            consoles = Consoles(far.endpoint, OneConsole(tmp_path / "device"))  # type: ignore[arg-type]
+            if guest_user("server") != os.geteuid():  # we are root, and the guest would not be
+                try:
+                    await consoles.open("server", "session-1", "vnc")
+                    raise AssertionError("a socket of somebody else")
+                except DriverError as error:
+                    assert "not of the guest" in str(error)
+            await consoles.close()
+        device.close()
+
+    asyncio.run(body())
+
+
+def test_messages_are_json_with_tags() -> None:
+    assert json.loads(link.encode(complete()))["type"] == "wanted"
