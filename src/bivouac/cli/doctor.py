@@ -30,6 +30,9 @@ COMFORTABLE_MEMORY_BYTES = 3 << 30
 MAX_STATE_PATH_BYTES = 40
 """The longest socket below a state directory adds 67 bytes: agent/, a server's id, its monitor."""
 
+ONLY_FOR_REAL_HOSTS = ("root", "programs", "tun")
+"""Findings that a cloud of simulated hosts can live with."""
+
 PROGRAMS = {
     "qemu-system-x86_64": "qemu-system-x86",
     "qemu-img": "qemu-utils",

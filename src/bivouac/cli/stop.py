@@ -57,12 +57,17 @@ def stop_processes(layout: Layout) -> str:
 def stop_host(layout: Layout, destroying: bool = False) -> str:
     """Let the agent shut its guests and daemons down, then end whatever still belongs to this state directory."""
     note = ""
-    if destroying or _others(layout):
+    if (layout.state / "agent").exists() and (destroying or _others(layout)):
         action = "--destroy" if destroying else "--shutdown"
         command = [sys.executable, "-m", "bivouac.agent", "--state", str(layout.state), action]
         try:
             run_program(command, timeout_s=GUESTS_LIMIT_S)
         except CommandError as error:
+            if destroying and any((layout.state / "agent").iterdir()):
+                raise CommandFailed(
+                    f"the agent could not take servers and networks away, so nothing is removed yet: {error}\n"
+                    "  -> mend that and run it again"
+                ) from error
             note = f"the agent could not do it ({error}), so it was done by force"
     stop(_others(layout), 10)
     return note

@@ -1,7 +1,7 @@
 """The supervisor: starts control, agent and objects, watches them, starts again what dies.
 
 It is a process of its own under `bivouac up` without systemd, and the only one that systemd has to know. It does
-nothing else: no settings are read, no sockets opened. Killed without warning it leaves its children at work, and the
+nothing else, and opens no socket. Killed without warning it leaves its children at work, and the
 next one adopts them by their pid files, so that even this costs no server a packet. What it knows stands in
 run/status.json at all times.
 """
@@ -24,6 +24,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from bivouac.core.run import CommandError, Limits, spawn
+from bivouac.core.settings import SettingsError, load
 
 from .layout import USER, Layout
 from .processes import Identity, identify, read_pid_file, stop, write_pid_file
@@ -70,12 +71,13 @@ class AlreadyRunning(Exception):
     """Another supervisor holds this state directory."""
 
 
-def programs(state: Path, python: str = sys.executable) -> list[Program]:
-    """The three processes of a cloud on one machine."""
+def programs(state: Path, simulated: bool = False, python: str = sys.executable) -> list[Program]:
+    """The three processes of a cloud on one machine; without the agent where hosts are simulated."""
     arguments = ("--state", str(state))
+    agent = Program("agent", (python, "-m", "bivouac.agent", *arguments))
     return [
         Program("control", (python, "-m", "bivouac.app", *arguments), USER),
-        Program("agent", (python, "-m", "bivouac.agent", *arguments)),
+        *([] if simulated else [agent]),
         Program("objects", (python, "-m", "bivouac.objects", *arguments), USER),
     ]
 
@@ -274,8 +276,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     state = Path((sys.argv[1:] if arguments is None else arguments)[0])
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     try:
-        Supervisor(Layout(state), programs(state)).run()
-    except AlreadyRunning as error:
+        simulated = load(str(state)).drivers == "sim"
+        Supervisor(Layout(state), programs(state, simulated)).run()
+    except (AlreadyRunning, SettingsError) as error:
         log.error("%s", error)
         return 3
     return 0
