@@ -47,6 +47,7 @@ def create_region(
 def update_region(tx: Tx, call: Call, region_id: str, changes: dict[str, Any]) -> Region:
     """Raises Forbidden, NotFound, BadRequest (a circle)."""
     row = get_region(tx, call, region_id, "identity:update_region")
+    changes = dict(changes)
     parent_id = changes.get("parent_region_id")
     while parent_id is not None:
         if parent_id == region_id:
@@ -104,6 +105,7 @@ def create_service(
 def update_service(tx: Tx, call: Call, service_id: str, changes: dict[str, Any]) -> Service:
     """Raises Forbidden, NotFound."""
     row = get_service(tx, call, service_id, "identity:update_service")
+    changes = dict(changes)
     fields = {name: changes.pop(name) for name in ("type", "name", "enabled", "description") if name in changes}
     if changes:
         fields["extra"] = {**row.extra, **changes}
@@ -154,6 +156,7 @@ def _checked(tx: Tx, fields: dict[str, Any]) -> None:
 def create_endpoint(tx: Tx, call: Call, fields: dict[str, Any], region: str | None, extra: dict[str, Any]) -> Endpoint:
     """`region` is the old name of a region that is made if it is not there. Raises Forbidden, BadRequest."""
     call.enforce("identity:create_endpoint", {})
+    fields = dict(fields)
     if region and not fields.get("region_id"):
         if tx.get(Region, region) is None:
             tx.insert(Region(id=region))
@@ -166,6 +169,7 @@ def create_endpoint(tx: Tx, call: Call, fields: dict[str, Any], region: str | No
 def update_endpoint(tx: Tx, call: Call, endpoint_id: str, changes: dict[str, Any]) -> Endpoint:
     """Raises Forbidden, BadRequest, NotFound."""
     row = get_endpoint(tx, call, endpoint_id, "identity:update_endpoint")
+    changes = dict(changes)
     if (region := changes.pop("region", None)) and "region_id" not in changes:
         if tx.get(Region, region) is None:
             tx.insert(Region(id=region))

@@ -94,6 +94,7 @@ def _stored(action: Any) -> Credential:
 def update(tx: Tx, call: Call, credential_id: str, changes: dict[str, Any]) -> Credential:
     """Raises Forbidden, BadRequest, Conflict, NotFound."""
     row = get(tx, call, credential_id, "identity:update_credential")
+    changes = dict(changes)
     refuse_restricted(call)
     if "user_id" in changes:
         call.enforce("identity:update_credential", _target(changes["user_id"]))

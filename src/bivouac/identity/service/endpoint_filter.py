@@ -47,6 +47,7 @@ def create_group(
 def update_group(tx: Tx, call: Call, group_id: str, changes: dict[str, Any]) -> EndpointGroup:
     """Raises Forbidden, BadRequest, NotFound."""
     row = get_group(tx, call, group_id, "identity:update_endpoint_group")
+    changes = dict(changes)
     if "filters" in changes:
         _check_filters(changes["filters"])
         changes["filters"] = {**row.filters, **changes["filters"]}

@@ -50,6 +50,7 @@ def _stored(action: Any, name: str) -> Group:
 def update(tx: Tx, call: Call, group_id: str, changes: dict[str, Any]) -> Group:
     """Raises Forbidden, BadRequest, Conflict, NotFound."""
     group = get(tx, call, group_id, "identity:update_group")
+    changes = dict(changes)
     if changes.pop("domain_id", group.domain_id) != group.domain_id:
         raise BadRequest("A group's domain can't be changed.")
     fields = {name: changes.pop(name) for name in ("name", "description") if name in changes}

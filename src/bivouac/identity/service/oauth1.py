@@ -161,6 +161,7 @@ def create_consumer(tx: Tx, call: Call, description: str | None, extra: dict[str
 def update_consumer(tx: Tx, call: Call, consumer_id: str, changes: dict[str, Any]) -> Consumer:
     """Change the description. Raises BadRequest when asked to change id or secret."""
     consumer = get_consumer(tx, call, consumer_id, "identity:update_consumer")
+    changes = dict(changes)
     if "secret" in changes:
         raise BadRequest("Cannot change consumer secret.")
     if changes.get("id", consumer.id) != consumer.id:

@@ -36,6 +36,7 @@ def create(tx: Tx, call: Call, type: str, blob: str, extra: dict[str, Any]) -> P
 def update(tx: Tx, call: Call, policy_id: str, changes: dict[str, Any]) -> PolicyDocument:
     """Raises Forbidden, NotFound."""
     row = get(tx, call, policy_id, "identity:update_policy")
+    changes = dict(changes)
     fields = {name: changes.pop(name) for name in ("type", "blob") if name in changes}
     if changes:
         fields["extra"] = {**row.extra, **changes}

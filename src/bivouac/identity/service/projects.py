@@ -160,6 +160,7 @@ def update(tx: Tx, call: Call, project_id: str, changes: dict[str, Any]) -> Proj
 
 def apply(tx: Tx, call: Call, project: Project, changes: dict[str, Any]) -> Project:
     """The change itself, when it is allowed."""
+    changes = dict(changes)  # rules may be run again: what they are given stays as it is
     targets.refuse_immutable(project.options, changes)
     for name in ("domain_id", "is_domain", "parent_id"):
         if name in changes and changes.pop(name) != getattr(project, name):

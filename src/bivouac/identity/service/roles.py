@@ -71,6 +71,7 @@ def _stored(action: Any, name: str) -> Role:
 def update(tx: Tx, call: Call, role_id: str, changes: dict[str, Any]) -> Role:
     """Raises Forbidden, BadRequest, Conflict, NotFound."""
     role = get(tx, call, role_id, "update")
+    changes = dict(changes)
     targets.refuse_immutable(role.options, changes)
     if changes.pop("domain_id", role.domain_id) != role.domain_id:
         raise BadRequest("A role's domain can't be changed.")

@@ -108,6 +108,7 @@ def check_options(options: dict[str, Any]) -> dict[str, Any]:
 def update(tx: Tx, call: Call, user_id: str, changes: dict[str, Any], security: Security) -> User:
     """Change a user; a new password comes as `password_hash`, and then ends what the old one began."""
     user = get(tx, call, user_id, "identity:update_user")
+    changes = dict(changes)
     if "domain_id" in changes and changes.pop("domain_id") != user.domain_id:
         raise BadRequest("A user's domain can't be changed.")
     fields: dict[str, Any] = {}
