@@ -24,7 +24,7 @@ TOKENS = {
 }
 REFUSALS = {400, 401, 403, 404, 405, 409, 410, 411, 412, 413, 415}
 """What may be answered to somebody who may not: 400 only before anything was looked at."""
-OWN_LISTS = {"identity:list_credentials"}
+OWN_LISTS = {"identity:list_credentials", "os_compute_api:os-keypairs:index"}
 """Rules of lists that hold only what is the caller's own, so that a caller without any role gets an empty one."""
 
 

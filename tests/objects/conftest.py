@@ -1,5 +1,6 @@
 """Fixtures of the object store's tests over HTTP."""
 
+import itertools
 import sys
 from pathlib import Path
 
@@ -17,10 +18,13 @@ def cloud(tmp_path_factory):
     cloud.stop()
 
 
+_numbers = itertools.count()
+
+
 @pytest.fixture
-def box(cloud, request):
-    """An empty container, named after the test."""
-    name = "box-" + request.node.name.replace("[", "-").replace("]", "")[:200]
+def box(cloud):
+    """An empty container of the test's own."""
+    name = f"box-{next(_numbers)}"
     answer = cloud.call("PUT", f"/{name}")
     assert answer.status == 201, answer.body
     return name

@@ -8,6 +8,10 @@ import asyncio
 import logging
 from pathlib import Path
 
+from bivouac.compute import agent_api
+from bivouac.compute import api as compute_api
+from bivouac.compute import policy as compute_policy
+from bivouac.compute.compute import Compute
 from bivouac.core.clock import Clock
 from bivouac.core.errors import Error
 from bivouac.core.http import Application, Mount, Request
@@ -20,6 +24,8 @@ from bivouac.identity import api as identity_api
 from bivouac.identity import policy as identity_policy
 from bivouac.identity.bootstrap import ServiceUrl, bootstrap
 from bivouac.identity.identity import Identity
+from bivouac.identity.loops import Upkeep
+from bivouac.image import agent_api as image_agent_api
 from bivouac.image import api as image_api
 from bivouac.image import loops as image_loops
 from bivouac.image import policy as image_policy
@@ -33,8 +39,11 @@ from .passwords import admin_password
 from .root import root_mount, status_mount
 
 log = logging.getLogger(__name__)
-PACKAGES = ("bivouac.core", "bivouac.identity", "bivouac.image", "bivouac.network", "bivouac.placement")
+PACKAGES = tuple(
+    f"bivouac.{name}" for name in ("core", "identity", "image", "network", "placement", "compute")
+)
 """Packages with tables, in the order in which they are migrated."""
+RULES = [*identity_policy.POLICY, *image_policy.POLICY, *network_policy.POLICY, *compute_policy.POLICY]
 MAX_UNIX_PATH = 90
 """sun_path holds 108 bytes (unix(7)); OVN's sockets lie deeper than the state directory itself."""
 
@@ -54,11 +63,13 @@ class Cloud:
         blobs = settings.control_path / "blobs"
         self.image = ImageService(store, clock, settings.image, blobs, settings.region.name)
         overrides = load_overrides(settings.policy_file) if settings.policy_file else None
-        self.policy = Policy([*identity_policy.POLICY, *image_policy.POLICY, *network_policy.POLICY], overrides)
+        self.compute = Compute(store, clock, settings)
+        self.policy = Policy(RULES, overrides)
         self.services: list[Mount] = [
             identity_api.mount(self.identity),
             image_api.mount(self.image),
             network_api.mount(settings.network),
+            *compute_api.mounts(self.compute),
         ]
         self.application = Application(
             store=store,
@@ -74,12 +85,17 @@ class Cloud:
             store=store,
             policy=self.policy,
             clock=clock,
-            mounts=[status_mount(lambda: self.loops, self._daemons, host_states)],
+            mounts=[
+                status_mount(lambda: self.loops, self._daemons, host_states),
+                agent_api.mount(self.compute),
+                image_agent_api.mount(self.image),
+            ],
             authenticate=_nobody,
         )
 
     def _loops(self) -> list[Loop]:
-        return [*image_loops.loops(self.image)]
+        upkeep = Upkeep(self.store, self.clock, self.settings.security.token_lifetime_s)
+        return [upkeep, *image_loops.loops(self.image), *self.compute.loops()]
 
     def _daemons(self) -> dict[str, str]:
         return self.central.daemons() if self.central else {}
@@ -94,14 +110,15 @@ class Cloud:
             await self.central.start()
             self.central.watch()
         log.info("control listens", extra={"host": settings.http.host, "port": settings.http.port})
-        loops = asyncio.create_task(self.loops.run())
+        working = [asyncio.create_task(self.loops.run()), asyncio.create_task(self.compute.run())]
         try:
             await asyncio.gather(
                 serve(self.application, public, stopping), serve(self.internal, internal, stopping)
             )
         finally:
-            loops.cancel()
-            await asyncio.gather(loops, return_exceptions=True)
+            for task in working:
+                task.cancel()
+            await asyncio.gather(*working, return_exceptions=True)
             settings.control_socket.unlink(missing_ok=True)
             if self.central:
                 await self.central.stop()

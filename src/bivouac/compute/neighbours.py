@@ -7,9 +7,7 @@ Both services ring the bell `server-specs` with a server's id when something cha
 learn (an address, a floating IP, an MTU, a security group).
 """
 
-import importlib
 from collections.abc import AsyncIterator, Sequence
-from functools import cache
 from typing import Any, Literal, Protocol, cast
 
 from msgspec import Struct
@@ -18,6 +16,8 @@ from bivouac.core.call import Call
 from bivouac.core.store import Store, Tx
 from bivouac.hostspec.network import NetworkSpec
 from bivouac.hostspec.server import ImageRef
+from bivouac.image import for_compute as image_for_compute
+from bivouac.network import for_compute as network_for_compute
 
 SPEC_BELL = "server-specs"
 
@@ -168,13 +168,11 @@ class Image(Protocol):
         ...
 
 
-@cache
 def network() -> Network:
     """The network service."""
-    return cast(Network, importlib.import_module("bivouac.network.for_compute"))
+    return cast(Network, network_for_compute)
 
 
-@cache
 def image() -> Image:
     """The image service."""
-    return cast(Image, importlib.import_module("bivouac.image.for_compute"))
+    return cast(Image, image_for_compute)

@@ -30,14 +30,14 @@ class ManualClock(Clock):
 
 def iso_seconds(moment: float | None) -> str | None:
     """`2026-01-31T12:00:00Z`, as Nova, Glance and Neutron write moments; None stays None."""
-    return None if moment is None else datetime.fromtimestamp(int(moment), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return None if moment is None else datetime.fromtimestamp(int(moment), UTC).isoformat()[:19] + "Z"
 
 
 def iso_micro(moment: float | None, suffix: str = "Z") -> str | None:
     """`2026-01-31T12:00:00.000000Z`, as Keystone writes moments (Cinder and parts of Nova without the Z)."""
     if moment is None:
         return None
-    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f") + suffix
+    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="microseconds")[:26] + suffix
 
 
 def parse_iso(text: str) -> float:

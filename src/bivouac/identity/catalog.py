@@ -29,8 +29,8 @@ class Catalogs:
     """Encoded catalogs of one process. `encoded` reads the database only after a bell."""
 
     def __init__(self, store: Store):
-        self._project_mark = new_hex()
-        self._user_mark = new_hex()
+        self._project_mark = new_hex().encode()
+        self._user_mark = new_hex().encode()
         self._lock = threading.Lock()
         self._generation = 0
         self._templates: dict[tuple[bool, str], bytes] = {}
@@ -47,24 +47,32 @@ class Catalogs:
 
     def encoded(self, tx: Tx, user_id: str, project_id: str) -> bytes:
         """The JSON list for this user and project (`project_id` empty: a scope without one)."""
-        generation, templates, filtered = self._generation, self._templates, self._filtered
+        known = self.known(user_id, project_id)
+        if known is not None:
+            return known
+        generation, filtered = self._generation, self._filtered
         if filtered is None:
             filtered = filtered_projects(tx)
-            with self._lock:
-                if generation == self._generation:
-                    self._filtered = filtered
-        key = (bool(project_id), project_id if project_id in filtered else "")
-        template = templates.get(key)
-        if template is None:
-            template = msgspec.json.encode(
-                listing(tx, self._user_mark, self._project_mark if project_id else "", key[1])
-            )
-            with self._lock:
-                if generation == self._generation:
-                    self._templates[key] = template
-        return template.replace(self._project_mark.encode(), project_id.encode()).replace(
-            self._user_mark.encode(), user_id.encode()
+        of_project = project_id if project_id in filtered else ""
+        template = msgspec.json.encode(
+            listing(tx, self._user_mark.decode(), self._project_mark.decode() if project_id else "", of_project)
         )
+        with self._lock:
+            if generation == self._generation:
+                self._filtered = filtered
+                self._templates[bool(project_id), of_project] = template
+        return self._filled(template, user_id, project_id)
+
+    def known(self, user_id: str, project_id: str) -> bytes | None:
+        """`encoded` when nothing has to be read for it."""
+        filtered = self._filtered
+        if filtered is None:
+            return None
+        template = self._templates.get((bool(project_id), project_id if project_id in filtered else ""))
+        return None if template is None else self._filled(template, user_id, project_id)
+
+    def _filled(self, template: bytes, user_id: str, project_id: str) -> bytes:
+        return template.replace(self._project_mark, project_id.encode()).replace(self._user_mark, user_id.encode())
 
 
 def filtered_projects(tx: Tx) -> frozenset[str]:

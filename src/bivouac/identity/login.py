@@ -6,6 +6,7 @@ multi-factor rules who have shown only a part of what a rule asks get a receipt 
 
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from ..core.clock import Clock
@@ -20,7 +21,7 @@ from .records import User
 from .service import login_facts, oauth1
 from .service.login_facts import UserName
 from .service.scope import ScopeRequest, unauthorized
-from .service.token_issue import Verified, issue, needs_write
+from .service.token_issue import Verified, issue, issue_again, needs_write
 from .service.validity import MICROSECONDS, Proven
 from .tokens import RECEIPT, InvalidToken, Token, new_audit_id
 
@@ -100,11 +101,18 @@ class Login:
 
     async def issue_for(self, verified: Verified, scope: ScopeRequest | None) -> tuple[str, Proven]:
         """A token for what is verified already."""
-        generation = self._authenticator.generation
-        run = self._store.write if needs_write(scope) else self._store.read
-        proven = await run(issue, verified, scope, self._clock.now(), self._security.token_lifetime_s)
+        now, memory, lifetime_s = self._clock.now(), self._authenticator.memory, self._security.token_lifetime_s
+        generation = memory.generation
+        if needs_write(scope):
+            proven = await self._store.write(issue, verified, scope, now, lifetime_s)
+        elif verified.parent or verified.application_credential_id or verified.access_token_id:
+            proven = await self._store.read(issue, verified, scope, now, lifetime_s)
+        else:
+            key = f"login {verified.user_id} {msgspec.json.encode(scope).decode()}"
+            earlier = await memory.read(key, float("inf"), issue, verified, scope, now, lifetime_s)
+            proven = issue_again(earlier, verified, now, lifetime_s)
         text = self._authenticator.keys.issue(proven.token)
-        self._authenticator.remember(text, proven, generation)
+        memory.keep(text, proven, proven.token.expires_us / MICROSECONDS, generation)
         return text, proven
 
     async def _verify(self, identity: IdentityRequest, signed: SignedRequest | None) -> Verified:
@@ -139,7 +147,7 @@ class Login:
         if wanted.password is None:
             raise BadRequest("Expecting to find password in user. The server could not comply with the request since "
                              "it is either malformed or otherwise incorrect.")  # fmt: skip
-        user = await self._store.read(login_facts.find_user, wanted)
+        user = await self._find_user(wanted)
         now = self._clock.now()
         may = user is not None and login_facts.may_try(user, self._security, now)
         right = await self._passwords.check(user.password_hash if may and user else None, wanted.password)
@@ -150,6 +158,14 @@ class Login:
         if login_facts.needs_note(user, self._security, now):
             await self._store.write(login_facts.note_success, user.id, now)
         return user
+
+    async def _find_user(self, wanted: UserName) -> User | None:
+        """The named user in an enabled domain, or None. Raises BadRequest when it names nobody."""
+        domain = wanted.domain
+        where = "" if wanted.id or domain is None else f"{domain.id or ''} {domain.name or ''}"
+        key = f"user {wanted.id or ''} {wanted.name or ''} {where}"
+        found = await self._authenticator.memory.read(key, float("inf"), login_facts.find_user, wanted)
+        return found.user
 
     async def fits_any(self, hashes: list[str], password: str) -> bool:
         """Whether the password is one of those hashed."""
@@ -191,7 +207,7 @@ class Login:
         )
 
     async def _by_totp(self, payload: PasswordMethod) -> Verified:
-        user = await self._store.read(login_facts.find_user, payload.user)
+        user = await self._find_user(payload.user)
         now = self._clock.now()
         if user is None or payload.user.passcode is None or not login_facts.may_try(user, self._security, now):
             raise unauthorized()
@@ -219,7 +235,7 @@ class Login:
 
     async def _hold_rules(self, verified: Verified, receipt: str) -> Verified:
         """Add the methods that a receipt proves, and hold the user's multi-factor rules. Raises Partial."""
-        user = await self._store.read(lambda tx: tx.get(User, verified.user_id))
+        user = await self._find_user(UserName(id=verified.user_id))
         if user is None:
             raise unauthorized()
         if receipt:

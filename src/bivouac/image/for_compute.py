@@ -12,7 +12,7 @@ from msgspec import Struct
 from bivouac.core.call import Call
 from bivouac.core.errors import BadRequest, NotFound
 from bivouac.core.ids import new_uuid
-from bivouac.core.store import Store, Tx
+from bivouac.core.store import Tx
 from bivouac.hostspec.server import ImageRef
 
 from . import states
@@ -144,16 +144,15 @@ def claim_snapshot(tx: Tx, image_id: str, now: float) -> ImageRow:
     return transfers.begin(tx, image, "upload", now)
 
 
-async def open_image(store: Store, image_id: str) -> tuple[int, AsyncIterator[bytes]]:
+async def open_image(service: ImageService, image_id: str) -> tuple[int, AsyncIterator[bytes]]:
     """Size and bytes of what a server boots from, for an agent. Raises NotFound."""
-    image = await store.read(boot_source, image_id)
-    blob = ImageService.of(store).open_boot_disk(image)
+    image = await service.store.read(boot_source, image_id)
+    blob = service.open_boot_disk(image)
     return blob.size, blob.stream()
 
 
-async def receive_image(store: Store, image_id: str, chunks: AsyncIterator[bytes]) -> None:
+async def receive_image(service: ImageService, image_id: str, chunks: AsyncIterator[bytes]) -> None:
     """Bytes of a snapshot, from an agent: `saving`, then `active`. Raises NotFound, Conflict, UnsupportedMediaType
     (not what was announced), TooLarge, Gone (deleted meanwhile)."""
-    service = ImageService.of(store)
-    image = await store.write(claim_snapshot, image_id, service.clock.now())
+    image = await service.store.write(claim_snapshot, image_id, service.clock.now())
     await service.fill(image, chunks, None)

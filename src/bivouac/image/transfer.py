@@ -8,7 +8,6 @@ a part file that nobody holds; `loops` clears both away.
 import asyncio
 import contextlib
 import re
-import weakref
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from bivouac.core.settings import SettingsError
 from bivouac.core.store import Store
 
 from . import conversion, formats
+from .definitions import put_in_place
 from .outside import Outside
 from .records import BootDisk, ImageRow
 from .service import imports, transfers
@@ -32,11 +32,10 @@ LOCAL = "local"
 CACHE = "cache"
 """Where `PUT /v2/cache/{image}` keeps copies of images that lie elsewhere."""
 _OPAQUE = {"docker": "a container image, not a disk", "compressed": "compressed"}
-_of_store: "weakref.WeakKeyDictionary[Store, ImageService]" = weakref.WeakKeyDictionary()
 
 
 class ImageService:
-    """The stores of one process, and what moves bytes through them. One for each `Store` (the database)."""
+    """The stores of one process, and what moves bytes through them."""
 
     def __init__(self, store: Store, clock: Clock, settings: ImageSettings, folder: Path, region: str = "RegionOne"):
         self.store = store
@@ -46,17 +45,12 @@ class ImageService:
         self.outside = Outside(settings.web_download_allow)
         self.blobs: dict[str, Blobs] = {name: Blobs(folder / name) for name in (LOCAL, STAGING, CACHE)}
         self.blobs |= {name: Blobs(path) for name, path in _extra_stores(settings.extra_stores)}
-        _of_store[store] = self
-
-    @staticmethod
-    def of(store: Store) -> "ImageService":
-        """The service that was made for this database."""
-        return _of_store[store]
 
     def start(self) -> None:
-        """Remove what crashed uploads left. Call once, before serving."""
+        """Remove what crashed uploads left, and put our own definitions in place. Call once, before serving."""
         for blobs in self.blobs.values():
             blobs.clean()
+        self.store.write_now(put_in_place, self.clock.now())
 
     @property
     def store_names(self) -> list[str]:

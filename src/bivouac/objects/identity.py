@@ -29,12 +29,12 @@ class Unavailable(Exception):
     """The identity service cannot be asked."""
 
 
-class _Named(msgspec.Struct):
+class _Named(msgspec.Struct, frozen=True):
     id: str = ""
     name: str = ""
 
 
-class _Scoped(_Named):
+class _Scoped(_Named, frozen=True):
     domain: _Named = _Named()
 
 

@@ -197,6 +197,41 @@ def test_a_void_token_is_404_and_anothers_403_to_its_former_bearer(cloud: Cloud)
     assert cloud.get("/v3/auth/tokens", token, x_subject_token=cloud.admin).status == 403
 
 
+def test_what_was_looked_up_for_a_login_is_never_stale(cloud: Cloud) -> None:
+    """Users, projects and roles made, renamed and taken between two equal logins."""
+    def attempt(name: str, password: str = "secret", project: str = "p") -> int:
+        user = {"name": name, "domain": {"name": "d"}, "password": password}
+        scope = {"project": {"name": project, "domain": {"name": "d"}}}
+        identity = {"methods": ["password"], "password": {"user": user}}
+        return cloud.post("/v3/auth/tokens", {"auth": {"identity": identity, "scope": scope}}, "").status
+
+    assert attempt("u") == 401
+    domain = cloud.make("domain", name="d")["id"]
+    user = cloud.make("user", name="u", domain_id=domain, password="secret")["id"]
+    assert attempt("u") == 401
+    project = cloud.make("project", name="p", domain_id=domain)["id"]
+    assert attempt("u") == 401
+    cloud.assign(user, "member", f"projects/{project}")
+    assert attempt("u") == attempt("u") == 201
+    cloud.patch(f"/v3/users/{user}", {"user": {"name": "v"}})
+    assert (attempt("u"), attempt("v")) == (401, 201)
+    cloud.patch(f"/v3/projects/{project}", {"project": {"name": "q"}})
+    assert (attempt("v"), attempt("v", project="q")) == (401, 201)
+    cloud.patch(f"/v3/domains/{domain}", {"domain": {"name": "e"}})
+    assert attempt("v", project="q") == 401
+    cloud.patch(f"/v3/domains/{domain}", {"domain": {"name": "d"}})
+    assert attempt("v", project="q") == 201
+    cloud.delete(f"/v3/projects/{project}/users/{user}/roles/{cloud.role('member')}")
+    assert attempt("v", project="q") == 401
+    group = cloud.make("group", name="g", domain_id=domain)["id"]
+    cloud.put(f"/v3/projects/{project}/groups/{group}/roles/{cloud.role('reader')}")
+    assert attempt("v", project="q") == 401
+    cloud.put(f"/v3/groups/{group}/users/{user}")
+    assert attempt("v", project="q") == 201
+    cloud.delete(f"/v3/groups/{group}/users/{user}")
+    assert attempt("v", project="q") == 401
+
+
 def test_deleting_the_user_voids_tokens(cloud: Cloud) -> None:
     user, _, token = project_user(cloud)
     assert cloud.delete(f"/v3/users/{user}").status == 204

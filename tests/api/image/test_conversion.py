@@ -28,7 +28,7 @@ def call(cloud: Cloud, token: str = "member") -> Call:
 
 
 async def collect(cloud: Cloud, image_id: str) -> bytes:
-    size, chunks = await for_compute.open_image(cloud.store, image_id)
+    size, chunks = await for_compute.open_image(cloud.service, image_id)
     data = b"".join([chunk async for chunk in chunks])
     assert len(data) == size
     return data
@@ -141,16 +141,16 @@ def test_snapshots(cloud: Cloud, tmp_path: Path) -> None:
     data = make(tmp_path, "qcow2")
     image_id = cloud.store.write_now(for_compute.create_snapshot, call(cloud), Snapshot())
     assert cloud.show(image_id)["status"] == "queued"
-    asyncio.run(for_compute.receive_image(cloud.store, image_id, stream(data[:100], data[100:])))
+    asyncio.run(for_compute.receive_image(cloud.service, image_id, stream(data[:100], data[100:])))
     image = cloud.show(image_id)
     assert (image["status"], image["instance_uuid"], image["user_id"]) == ("active", "i", "ann")
     assert asyncio.run(collect(cloud, image_id)) == data
     with pytest.raises(Conflict):
-        asyncio.run(for_compute.receive_image(cloud.store, image_id, stream(data)))
+        asyncio.run(for_compute.receive_image(cloud.service, image_id, stream(data)))
 
     refused = cloud.store.write_now(for_compute.create_snapshot, call(cloud), Snapshot())
     with pytest.raises(UnsupportedMediaType):
-        asyncio.run(for_compute.receive_image(cloud.store, refused, stream(b"rubbish")))
+        asyncio.run(for_compute.receive_image(cloud.service, refused, stream(b"rubbish")))
     cloud.store.write_now(for_compute.fail_snapshot, refused)
     cloud.store.write_now(for_compute.fail_snapshot, refused)
     assert cloud.show(refused)["status"] == "killed"

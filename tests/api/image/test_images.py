@@ -173,6 +173,12 @@ def test_patches(cloud: Cloud, changes: list[dict[str, Any]], status: int, check
         assert "x" not in image
 
 
+def test_an_empty_id(cloud: Cloud) -> None:
+    for method in ("GET", "DELETE", "PATCH"):
+        assert cloud.ask(method, "/v2/images/").status == 404
+    assert cloud.ask("DELETE", "/v2/images").status == 405
+
+
 def test_patch_media_type(cloud: Cloud) -> None:
     answer = cloud.ask("PATCH", f"/v2/images/{cloud.image()}", body=[], media_type="application/json")
     assert answer.status == 415

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from ...core.call import Caller
 from ...core.clock import iso_micro
 from ...core.errors import Forbidden, Gone, NotFound
 from ...core.http import PUBLIC, Request, Response, Route
@@ -50,11 +51,16 @@ def signed_request(request: Request) -> SignedRequest | None:
     )
 
 
-async def answer_with_token(request: Request, text: str, proven: Proven, status: int) -> Response:
+async def catalog_of(request: Request, who: Caller) -> bytes:
+    """The caller's catalog as JSON."""
     identity = identity_of(request)
-    body = await identity.store.read(
-        lambda tx: msgspec.json.encode(document(identity, tx, proven, with_catalog(request)))
-    )
+    known = identity.catalogs.known(who.user_id, who.project_id)
+    return known or await identity.store.read(identity.catalogs.encoded, who.user_id, who.project_id)
+
+
+async def answer_with_token(request: Request, text: str, proven: Proven, status: int) -> Response:
+    catalog = await catalog_of(request, proven.caller) if with_catalog(request) else None
+    body = msgspec.json.encode(document(proven, catalog))
     return Response(body, status, {"X-Subject-Token": text, **_SUBJECT})
 
 
@@ -138,8 +144,7 @@ async def show_catalog(request: Request) -> Response:
     who = request.call.caller
     if not who.project_id:
         raise Forbidden("A project-scoped token is required to produce a service catalog.")
-    identity = identity_of(request)
-    encoded = await identity.store.read(identity.catalogs.encoded, who.user_id, who.project_id)
+    encoded = await catalog_of(request, who)
     link = msgspec.json.encode(f"{request.base_url}/v3/auth/catalog")
     return Response(b'{"catalog":' + encoded + b',"links":{"self":' + link + b',"previous":null,"next":null}}')
 

@@ -5,13 +5,11 @@ from typing import Any
 from msgspec import Raw
 
 from ...core.clock import iso_micro
-from ...core.store import Tx
-from ..identity import Identity
 from ..service.validity import MICROSECONDS, Proven
 
 
-def document(identity: Identity, tx: Tx, proven: Proven, with_catalog: bool) -> dict[str, Any]:
-    """`{"token": {...}}` for a proven token."""
+def document(proven: Proven, catalog: bytes | None) -> dict[str, Any]:
+    """`{"token": {...}}` for a proven token; `catalog` is encoded already."""
     who, said = proven.caller, proven.token
     token: dict[str, Any] = {
         "methods": said.methods,
@@ -66,6 +64,6 @@ def document(identity: Identity, tx: Tx, proven: Proven, with_catalog: bool) -> 
                 for rule_id, rule in zip(ids, who.access_rules, strict=False)
             ]
         token["application_credential"] = credential
-    if scoped and with_catalog:
-        token["catalog"] = Raw(identity.catalogs.encoded(tx, who.user_id, who.project_id))
+    if scoped and catalog is not None:
+        token["catalog"] = Raw(catalog)
     return {"token": token}

@@ -5,6 +5,7 @@ from msgspec import Struct
 from ...core.errors import BadRequest
 from ...core.settings import Security
 from ...core.store import Tx
+from .. import revocation
 from ..records import ApplicationCredential, Credential, Nonce, Project, User
 from . import scope as scopes
 
@@ -21,8 +22,15 @@ class UserName(Struct):
     passcode: str | None = None
 
 
-def find_user(tx: Tx, wanted: UserName) -> User | None:
-    """The named user in an enabled domain, or None. Raises BadRequest when it names nobody."""
+class Found(Struct, frozen=True):
+    """A user, or nobody (which depends on nothing, and is looked for again each time)."""
+
+    user: User | None
+    subjects: tuple[str, ...]
+
+
+def find_user(tx: Tx, wanted: UserName) -> Found:
+    """The named user in an enabled domain. Raises BadRequest when it names nobody."""
     if wanted.id:
         user = tx.get(User, wanted.id)
     elif wanted.name:
@@ -36,11 +44,10 @@ def find_user(tx: Tx, wanted: UserName) -> User | None:
     else:
         raise BadRequest("Expecting to find id or name in user. The server could not comply with the request since it "
                          "is either malformed or otherwise incorrect.")  # fmt: skip
-    if user is not None:
-        domain = tx.get(Project, user.domain_id)
-        if domain is None or not domain.enabled:
-            return None
-    return user
+    domain = tx.get(Project, user.domain_id) if user is not None else None
+    if user is None or domain is None or not domain.enabled:
+        return Found(None, ())
+    return Found(user, (user.id, domain.id))
 
 
 def may_try(user: User, security: Security, now: float) -> bool:
@@ -69,6 +76,7 @@ def note_failure(tx: Tx, user_id: str, security: Security, now: float) -> None:
     if user is None or is_locked(user, security, now):
         return
     passed = user.failed_attempts >= security.lockout_failure_attempts
+    revocation.forget(tx, user.id)
     tx.update(user, failed_attempts=1 if passed else user.failed_attempts + 1, failed_at=now)
 
 
@@ -76,6 +84,7 @@ def note_success(tx: Tx, user_id: str, now: float) -> None:
     """Forget failures, note activity."""
     user = tx.get(User, user_id)
     if user is not None:
+        revocation.forget(tx, user.id)
         tx.update(user, failed_attempts=0, failed_at=None, last_active_at=now)
 
 
@@ -103,11 +112,11 @@ def find_application_credential(
     """The application credential by id, or by name and owner, with its owner. Raises BadRequest."""
     if credential_id:
         credential = tx.get(ApplicationCredential, credential_id)
-        user = find_user(tx, UserName(id=credential.user_id)) if credential else None
+        user = find_user(tx, UserName(id=credential.user_id)).user if credential else None
         return credential, user
     if not name or owner is None:
         raise BadRequest("Expecting to find id, or name and user, in application_credential.")
-    user = find_user(tx, owner)
+    user = find_user(tx, owner).user
     if user is None:
         return None, None
     return tx.first(ApplicationCredential, "WHERE user_id = ? AND name = ?", user.id, name), user

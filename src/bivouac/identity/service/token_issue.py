@@ -1,6 +1,7 @@
 """Issuing tokens: resolve the scope, take the trust's turn, and prove the new token like any other."""
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ...core.errors import Forbidden, NotFound
 from ...core.store import Tx
@@ -69,11 +70,35 @@ def issue(tx: Tx, verified: Verified, request: scopes.ScopeRequest | None, now: 
         access_token_id=verified.access_token_id,
     )
     try:
-        return prove(tx, token)
+        proven = prove(tx, token)
+        if user.default_project_id:
+            proven = replace(proven, subjects=(*proven.subjects, user.default_project_id))
+        return proven
     except Refused as error:
         if trust is not None:
             raise Forbidden("The trust's roles are not all held by its trustor any more.") from error
         raise scopes.unauthorized() from error
+
+
+def issue_again(earlier: Proven, verified: Verified, now: float, lifetime_s: float) -> Proven:
+    """A token like one of the same user and scope, as long as what that one was proven from has not changed."""
+    issued_us = max(round(now * MICROSECONDS), earlier.token.issued_us)
+    token = replace(
+        earlier.token,
+        issued_us=issued_us,
+        expires_us=int(now + lifetime_s) * 1_000_000,
+        methods=verified.methods,
+        audit_ids=(new_audit_id(),),
+    )
+    caller = replace(
+        earlier.caller,
+        methods=token.methods,
+        audit_ids=token.audit_ids,
+        issued_at=issued_us / MICROSECONDS,
+        expires_at=token.expires_us / MICROSECONDS,
+    )
+    subjects = tuple(one for one in earlier.subjects if one not in earlier.token.audit_ids) + token.audit_ids
+    return replace(earlier, token=token, caller=caller, subjects=subjects)
 
 
 def _issue_moment(tx: Tx, user: User, scope: Scope, now: float) -> int:

@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from bivouac.core.errors import BadRequest, UnsupportedMediaType
+from bivouac.core.errors import BadRequest, MethodNotAllowed, NotFound, UnsupportedMediaType
 from bivouac.core.http import Request, Response, Route
 
 from ..service import images, imports, listing, patch
@@ -47,6 +47,8 @@ async def create(request: Request) -> Response:
 
 async def list_images(request: Request) -> dict[str, Any]:
     """One page of the images that the caller sees."""
+    if request.path.endswith("/"):
+        raise NotFound("No image found with an empty ID")
     query = listing.parse(request.query)
     found = await request.read(listing.list_images, query)
     pairs = [(name, value) for name, value in request.query if name != "marker"]
@@ -58,6 +60,13 @@ async def list_images(request: Request) -> dict[str, Any]:
     if found and len(found) == query.page.limit:
         body["next"] = f"/v2/images?{urlencode([*pairs, ('marker', found[-1].id)])}"
     return body
+
+
+async def without_id(request: Request) -> None:
+    """A verb that needs an image, without one."""
+    if request.path.endswith("/"):
+        raise NotFound("No image found with an empty ID")
+    raise MethodNotAllowed("The method is not allowed for this resource.", headers={"Allow": "GET, POST"})
 
 
 async def show(request: Request, image_id: str) -> dict[str, Any]:
@@ -108,6 +117,8 @@ _ONE = "/v2/images/{image_id}"
 ROUTES = [
     Route(method="POST", path="/v2/images", handler=create, rule="add_image", status=201, late=True),
     Route(method="GET", path="/v2/images", handler=list_images, rule="get_images", late=True),
+    Route(method="DELETE", path="/v2/images", handler=without_id, rule="get_images"),
+    Route(method="PATCH", path="/v2/images", handler=without_id, rule="get_images"),
     Route(method="GET", path=_ONE, handler=show, rule="get_image", late=True),
     Route(method="PATCH", path=_ONE, handler=update, rule="modify_image", late=True),
     Route(method="DELETE", path=_ONE, handler=delete, rule="delete_image", status=204, late=True),

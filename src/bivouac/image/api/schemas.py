@@ -7,6 +7,7 @@ from bivouac.core.http import Request, Route
 
 from ..formats import CONTAINER_FORMATS, DISK_FORMATS
 from ..states import STATUSES
+from . import metadef_schemas
 
 _UUID = "^([0-9a-fA-F]){8}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){12}$"
 Schema = dict[str, Any]
@@ -157,4 +158,14 @@ async def show(request: Request, name: str) -> Schema:
     return SCHEMAS[name]
 
 
-ROUTES = [Route(method="GET", path="/v2/schemas/{name}", handler=show, rule="authenticated")]
+async def show_metadef(request: Request, name: str) -> Schema:
+    """The schema of one kind of metadata definition."""
+    if name not in metadef_schemas.SCHEMAS:
+        raise NotFound(f"There is no schema metadefs/{name}.")
+    return metadef_schemas.SCHEMAS[name]
+
+
+ROUTES = [
+    Route(method="GET", path="/v2/schemas/{name}", handler=show, rule="authenticated"),
+    Route(method="GET", path="/v2/schemas/metadefs/{name}", handler=show_metadef, rule="authenticated"),
+]

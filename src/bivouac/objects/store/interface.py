@@ -276,6 +276,7 @@ class UpdateObject(msgspec.Struct, frozen=True):
     documents: dict[str, str | None] = {}
     lock: Lock | None | msgspec.UnsetType = msgspec.UNSET
     expires_at: int | None | msgspec.UnsetType = msgspec.UNSET
+    kind: Kind | msgspec.UnsetType = msgspec.UNSET
     bypass: bool = False
     touch: bool = True
 

@@ -307,7 +307,7 @@ def update(tx: Transaction, call: UpdateObject) -> ObjectRecord:
         raise NoSuchObject(call.name)
     changes: dict[str, Any] = {
         field: value
-        for field in ("content_type", "metadata", "headers", "tags", "lock", "expires_at")
+        for field in ("content_type", "metadata", "headers", "tags", "lock", "expires_at", "kind")
         if (value := getattr(call, field)) is not UNSET
     }
     if "lock" in changes:

@@ -33,14 +33,13 @@ def changes(request: Request, kind: str) -> dict[str, str | None]:
 
 
 def of_object(request: Request) -> dict[str, str]:
-    """X-Object-Meta-*; an empty value is none. Raises Refusal."""
+    """X-Object-Meta-*, those with an empty value too. Raises Refusal."""
     found: dict[str, str] = {}
     for name, value in request.headers.items():
         if name.startswith(b"x-object-meta-"):
             found[_name(name[14:])] = _value(name, value)
     if found:
         check_metadata(dict(found), "Object")
-        return {name: value for name, value in found.items() if value}
     return found
 
 

@@ -23,7 +23,7 @@ from bivouac.objects.store.interface import (
     UpdateObject,
     Versioning,
 )
-from bivouac.objects.swift import copying, large, metadata, ranges, staticweb, symlinks
+from bivouac.objects.swift import copying, formpost, large, metadata, ranges, staticweb, symlinks
 from bivouac.objects.swift.access import authorize_container
 from bivouac.objects.swift.call import Call, timestamp, whole_seconds
 from bivouac.objects.swift.containers import find
@@ -38,6 +38,8 @@ HTML = ("Content-Type", "text/html; charset=UTF-8")
 
 async def handle(call: Call) -> Response:
     method = call.method
+    if method == "POST" and formpost.is_form(call):
+        return await formpost.handle(call)
     container = await find(call)
     if method in ("GET", "HEAD"):
         if container is not None and staticweb.applies(call, container):
@@ -328,13 +330,13 @@ async def update(call: Call, container: Container) -> Response:
     headers = metadata.system_headers(call.request)
     if b"x-object-manifest" in call.request.headers:
         headers["x-object-manifest"] = large.check_dynamic(call)
-    elif "x-object-manifest" in record.headers:
-        headers["x-object-manifest"] = record.headers["x-object-manifest"]
     change: dict[str, Any] = {
         "metadata": metadata.of_object(call.request),
         "headers": headers,
         "expires_at": expiry(call),
     }
+    if record.kind in (Kind.PLAIN, Kind.DYNAMIC_LARGE):  # as the headers do, so this comes and goes with each POST
+        change["kind"] = Kind.DYNAMIC_LARGE if "x-object-manifest" in headers else Kind.PLAIN
     sent = call.text("content-type")
     if sent:
         change["content_type"] = sent

@@ -1,0 +1,1 @@
+"""Rules of compute: synchronous functions over a transaction, one file per resource."""

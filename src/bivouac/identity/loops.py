@@ -1,0 +1,39 @@
+"""Upkeep: tokens' keys are rotated, and what no living token can need any more is dropped.
+
+One key, `upkeep`, always due; the rules decide by the clock, so running twice does nothing twice.
+"""
+
+from ..core.clock import Clock
+from ..core.store import Store, Tx
+from . import revocation, tokens
+from .records import RequestToken
+
+KEY = "upkeep"
+
+
+class Upkeep:
+    """The loop (see `core.loops.Loop`)."""
+
+    name = "identity.upkeep"
+    interval_s = 600.0
+    concurrency = 1
+
+    def __init__(self, store: Store, clock: Clock, token_lifetime_s: float):
+        self._store = store
+        self._clock = clock
+        self._token_lifetime_s = token_lifetime_s
+
+    async def due(self) -> list[str]:
+        return [KEY]
+
+    async def step(self, key: str) -> float | None:
+        await self._store.write(upkeep, self._clock.now(), self._token_lifetime_s)
+        return None
+
+
+def upkeep(tx: Tx, now: float, token_lifetime_s: float) -> None:
+    """Rotate the keys when it is time (never sooner than a token lives), drop what is past."""
+    tokens.rotate(tx, now, max(tokens.ROTATION_S, token_lifetime_s))
+    revocation.prune(tx, now, token_lifetime_s)
+    tx.delete_where(RequestToken, "expires_at < ?", now)
+    tx.execute("DELETE FROM nonces WHERE expires_at < ?", now)

@@ -1,0 +1,1 @@
+"""Metadata definitions: which properties there are, what they mean and for which resources (Glance's metadefs)."""

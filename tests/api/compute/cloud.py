@@ -1,0 +1,284 @@
+"""A cloud with only Compute in it, driven through ASGI in process, and an agent that speaks the link.
+
+Time stands still and nothing runs by itself: `converge` carries messages to and fro until nothing moves any more.
+"""
+
+import asyncio
+import json
+from typing import Any
+
+import msgspec
+
+from bivouac.compute.api import mounts
+from bivouac.compute.compute import Compute
+from bivouac.compute.loops import DeadlineLoop, SpecLoop
+from bivouac.compute.policy import POLICY
+from bivouac.core.call import Caller
+from bivouac.core.clock import ManualClock
+from bivouac.core.http import Application, Request
+from bivouac.core.policy import Policy
+from bivouac.core.settings import Settings
+from bivouac.core.store import Store
+from bivouac.hostspec import link
+from bivouac.hostspec.server import OperationReport, ServerReport, ServerSpec
+
+from .fake_image import IMAGE, FakeImage
+from .fake_network import FakeNetwork
+
+PACKAGES = ("bivouac.placement", "bivouac.compute")
+POWERS = {"running": "running", "stopped": "stopped", "paused": "paused", "suspended": "suspended", "absent": "gone"}
+
+
+class Answer:
+    """Status, headers and decoded body."""
+
+    def __init__(self, status: int, headers: dict[str, str], body: Any):
+        self.status = status
+        self.headers = headers
+        self.body = body
+
+    def __getitem__(self, key: str) -> Any:
+        return self.body[key]
+
+    def __repr__(self) -> str:
+        return f"{self.status} {self.body}"
+
+
+class Agent:
+    """A host's end of the link, in process: does at once what it is told, except what `refuse` or `deaf` forbid."""
+
+    def __init__(self, facts: link.HostFacts):
+        self.facts = facts
+        self.inbox: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self.told: list[link.FromControl] = []
+        self.specs: dict[str, ServerSpec] = {}
+        self.networks: dict[str, Any] = {}
+        self.refuse = ""
+        self.deaf = False
+        self.answers: dict[str, dict[str, Any]] = {"console_log": {"text": "line 1\nline 2\nline 3\n"}}
+        self.done: set[str] = set()
+
+    async def receive(self) -> bytes | None:
+        data = await self.inbox.get()
+        self.inbox.task_done()
+        return data
+
+    async def send(self, data: bytes | str) -> None:
+        self.told.append(link.decode_from_control(data))
+
+    def say(self, message: link.FromAgent) -> None:
+        self.inbox.put_nowait(link.encode(message))
+
+    def hello(self, reports: tuple[ServerReport, ...] = ()) -> None:
+        self.say(link.Hello(self.facts, reports))
+
+    def work(self) -> bool:
+        """Do what was told; whether there was anything."""
+        told, self.told = self.told, []
+        for message in told:
+            if isinstance(message, link.Ask):
+                result = self.answers.get(message.kind)
+                error = "" if result is not None else "not now"
+                self.say(link.Answer(message.id, result or {}, error))
+                continue
+            assert isinstance(message, link.Wanted)
+            gone = set(self.specs) - {spec.id for spec in message.servers} if message.complete else set()
+            self.networks.update({network.id: network for network in message.networks})
+            reports = [self.report(spec) for spec in message.servers]
+            self.specs.update({spec.id: spec for spec in message.servers})
+            for id in gone:
+                reports.append(ServerReport(id, self.specs.pop(id).generation, "gone"))
+            if not self.deaf and reports:
+                self.say(link.Report(tuple(reports)))
+        return bool(told)
+
+    def report(self, spec: ServerSpec) -> ServerReport:
+        if self.refuse and spec.power != "absent":
+            return ServerReport(spec.id, spec.generation, "stopped", fault=self.refuse)
+        return ServerReport(
+            spec.id, spec.generation, POWERS[spec.power],  # type: ignore[arg-type]
+            ports=tuple(port.id for port in spec.ports), disks=tuple(disk.name for disk in spec.disks),
+            operations=tuple(OperationReport(one.id, "done") for one in spec.operations),
+        )  # fmt: skip
+
+
+def facts(name: str = "host-1", **fields: Any) -> link.HostFacts:
+    known = {"vcpus": 4, "memory_mib": 8192, "disk_gib": 100, "accelerator": "sim", "hypervisor_version": 7002000}
+    return msgspec.convert({"name": name, **known, **fields}, link.HostFacts)
+
+
+class Cloud:
+    """The application, its loops and a client of it. Tokens are `USER@PROJECT:ROLE,ROLE`."""
+
+    def __init__(self, store: Store):
+        self.store = store
+        self.clock = ManualClock()
+        self.loop = asyncio.new_event_loop()
+        self.network, self.image = FakeNetwork(), FakeImage()
+        self.compute = Compute(store, self.clock, Settings())
+        self.hosts = self.compute.hosts
+        self.policy = Policy(POLICY)
+        self.application = Application(
+            store=store, policy=self.policy, clock=self.clock, mounts=mounts(self.compute), authenticate=authenticate
+        )
+        self.spec_loop, self.deadline_loop = SpecLoop(store, self.hosts), DeadlineLoop(store, self.clock)
+        self.agents: dict[str, Agent] = {}
+        self._serving: dict[str, asyncio.Task[None]] = {}
+        self._bells: set[str] = set()
+        store.on_bell(lambda name, key: self._bells.add(key) if name == SpecLoop.name else None)
+
+    # --- the client ----------------------------------------------------------------------------------------------
+
+    def ask(
+        self, method: str, path: str, body: Any = None, who: str = "ann@p1:member,reader", version: str = "2.1",
+        prefix: str = "/compute/v2.1",
+    ) -> Answer:  # fmt: skip
+        return self.run(self._ask(method, prefix + path, body, who, version))
+
+    async def _ask(self, method: str, path: str, body: Any, who: str, version: str) -> Answer:
+        path, _, query = path.partition("?")
+        fields = {"host": "cloud:5000", "x-openstack-nova-api-version": version}
+        if who:
+            fields["x-auth-token"] = who
+        content = body if isinstance(body, bytes) else json.dumps(body).encode() if body is not None else b""
+        sent: list[dict[str, Any]] = []
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": content, "more_body": False}
+
+        async def send(message: dict[str, Any]) -> None:
+            sent.append(message)
+
+        scope = {
+            "type": "http", "method": method, "path": path, "raw_path": path.encode(), "query_string": query.encode(),
+            "headers": [(name.encode(), value.encode()) for name, value in fields.items()], "scheme": "http",
+            "client": None,
+        }  # fmt: skip
+        await self.application(scope, receive, send)
+        headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+        payload = b"".join(message.get("body", b"") for message in sent)
+        return Answer(sent[0]["status"], headers, json.loads(payload) if payload else None)
+
+    def admin(self, method: str, path: str, body: Any = None, version: str = "2.1") -> Answer:
+        return self.ask(method, path, body, "root@padmin:admin,manager,member,reader", version)
+
+    # --- the world -----------------------------------------------------------------------------------------------
+
+    def run(self, work: Any) -> Any:
+        return self.loop.run_until_complete(asyncio.wait_for(work, 60))
+
+    def add_host(self, name: str = "host-1", **fields: Any) -> Agent:
+        """A host whose agent has connected."""
+        agent = self.agents[name] = Agent(facts(name, **fields))
+        self.connect(name)
+        return agent
+
+    def connect(self, name: str, reports: tuple[ServerReport, ...] = ()) -> None:
+        agent = self.agents[name]
+        agent.inbox, agent.told = asyncio.Queue(), []
+
+        async def begin() -> None:
+            agent.hello(reports)
+            self._serving[name] = asyncio.create_task(self.hosts.serve(agent))
+            while self.hosts.get(name) is None or not agent.told:
+                await asyncio.sleep(0.001)
+
+        self.run(begin())
+        self.converge()
+
+    def disconnect(self, name: str) -> None:
+        async def end() -> None:
+            self.agents[name].inbox.put_nowait(None)
+            await self._serving[name]
+
+        self.run(end())
+
+    def beat(self) -> None:
+        """A heartbeat of every host that is connected."""
+        for name, agent in self.agents.items():
+            if self.hosts.get(name) is not None:
+                agent.say(link.Heartbeat(link.HostUsage(memory_used_mib=512, disk_used_gib=2, running_servers=1)))
+        self.converge()
+
+    def advance(self, seconds: float) -> None:
+        """Time passes, with heartbeats."""
+        self.clock.advance(seconds)
+        self.beat()
+
+    def converge(self, rounds: int = 50) -> None:
+        """Carry messages until nothing moves. What no bell rang for is found by the sweep once."""
+        self.run(self._converge(rounds))
+
+    async def _converge(self, rounds: int) -> None:
+        for _ in range(rounds):
+            keys, self._bells = self._bells, set()
+            for key in sorted(keys):
+                await self.spec_loop.step(key)
+            moved = bool(keys)
+            for name, agent in self.agents.items():
+                moved |= agent.work()
+                if self.hosts.get(name) is not None:
+                    await asyncio.wait_for(agent.inbox.join(), 10)
+            await asyncio.sleep(0)
+            await self.hosts.write_waiting()
+            if not moved and not self._bells:
+                return
+        raise AssertionError("nothing settles")
+
+    def expire(self) -> None:
+        """One sweep of the deadline loop."""
+
+        async def sweep() -> None:
+            for key in await self.deadline_loop.due():
+                await self.deadline_loop.step(key)
+
+        self.run(sweep())
+        self.converge()
+
+    # --- short cuts ----------------------------------------------------------------------------------------------
+
+    def flavor(self, name: str = "tiny", **fields: Any) -> str:
+        body = {"name": name, "ram": 512, "vcpus": 1, "disk": 1, "id": name, **fields}
+        answer = self.admin("POST", "/flavors", {"flavor": body})
+        assert answer.status == 200, answer
+        return answer["flavor"]["id"]
+
+    def boot(self, name: str = "vm", version: str = "2.1", who: str = "ann@p1:member,reader", **fields: Any) -> str:
+        """Ask for a server; returns its id. Nothing has happened on its host yet."""
+        body = {"name": name, "imageRef": IMAGE, "flavorRef": "tiny", **fields}
+        if version != "2.1" and "networks" not in body:
+            body["networks"] = "auto"
+        answer = self.ask("POST", "/servers", {"server": body}, version=version, who=who)
+        assert answer.status == 202, answer
+        return answer["server"]["id"]
+
+    def active(self, **fields: Any) -> str:
+        id = self.boot(**fields)
+        self.converge()
+        assert self.show(id)["status"] == "ACTIVE"
+        return id
+
+    def show(self, id: str, version: str = "2.1") -> dict[str, Any]:
+        answer = self.admin("GET", f"/servers/{id}", version=version)
+        assert answer.status == 200, answer
+        return answer["server"]
+
+    def act(self, id: str, action: str, argument: Any = None, version: str = "2.1", who: str = "ann@p1:member,reader"
+            ) -> Answer:  # fmt: skip
+        return self.ask("POST", f"/servers/{id}/action", {action: argument}, version=version, who=who)
+
+    def close(self) -> None:
+        for name in list(self._serving):
+            if not self._serving[name].done():
+                self.disconnect(name)
+        self.loop.close()
+
+
+async def authenticate(token: str, request: Request) -> Caller | None:
+    """`USER@PROJECT:ROLE,ROLE` is who it says."""
+    user, _, rest = token.partition("@")
+    project, _, roles = rest.partition(":")
+    if not roles:
+        return None
+    return Caller(user_id=user, user_name=user, project_id=project, roles=tuple(roles.split(",")))
+

@@ -1,0 +1,87 @@
+"""A whole cloud in a network namespace with a state directory of its own, driven by the command line."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+COMMAND_LIMIT_S = 600
+
+
+def _everybody_can_run_this_python() -> bool:
+    """False in a developer's environment below /root: then the cloud runs as root altogether."""
+    tried = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", os.path.realpath(sys.executable), "-c", ""]
+    return subprocess.run(tried, capture_output=True).returncode == 0
+
+
+class WholeCloud:
+    """One cloud. `close` takes it and its namespace away, whatever state it is in."""
+
+    def __init__(self) -> None:
+        tag = secrets.token_hex(3)
+        self.namespace = f"bivouac-test-{tag}"
+        # Unix sockets below this path must stay short.
+        self.state = Path(f"/tmp/bv-{tag}")
+        subprocess.run(["ip", "netns", "add", self.namespace], check=True)
+        subprocess.run(["ip", "-n", self.namespace, "link", "set", "lo", "up"], check=True)
+        self.environment = {**os.environ, "BIVOUAC_STATE": str(self.state), "PYTHONPATH": str(ROOT / "src")}
+        if not _everybody_can_run_this_python():
+            self.environment["BIVOUAC_USER"] = "root"
+
+    def inside(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run a command in the namespace; what it printed is in the answer and in a failure's text."""
+        done = subprocess.run(
+            ["ip", "netns", "exec", self.namespace, *command],
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_LIMIT_S,
+        )
+        if check and done.returncode != 0:
+            raise AssertionError(f"{command}: {done.returncode}\n{done.stdout}\n{done.stderr}\n{self.logs()}")
+        return done
+
+    def bivouac(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """The bivouac command."""
+        return self.inside(sys.executable, "-m", "bivouac.cli.main", *arguments, check=check)
+
+    def ssh(self, address: str, command: str) -> str:
+        """What the command printed on the demo server."""
+        options = ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR"]
+        options += ["-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-i", f"{self.state}/access/demo_key"]
+        return self.inside("ssh", *options, f"cirros@{address}", command).stdout.strip()
+
+    def processes(self) -> set[int]:
+        """All processes in the namespace."""
+        listed = subprocess.run(["ip", "netns", "pids", self.namespace], capture_output=True, text=True)
+        return {int(word) for word in listed.stdout.split()}
+
+    def cut_the_power(self) -> None:
+        """Kill every process of the cloud at once."""
+        for pid in self.processes():
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+
+    def logs(self) -> str:
+        """The ends of all logs."""
+        texts = []
+        for path in sorted((self.state / "log").glob("*.log")):
+            texts.append(f"--- {path.name}\n" + "\n".join(path.read_text(errors="replace").splitlines()[-15:]))
+        return "\n".join(texts)
+
+    def close(self) -> None:
+        """Destroy what is left."""
+        if self.state.exists():
+            self.bivouac("destroy", "--yes", check=False)
+        self.cut_the_power()
+        subprocess.run(["ip", "netns", "delete", self.namespace], check=False)
+        shutil.rmtree(self.state, ignore_errors=True)
