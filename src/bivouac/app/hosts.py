@@ -20,6 +20,7 @@ def host_states(tx: Tx) -> list[dict[str, Any]]:
             {
                 "name": host.name,
                 "state": state,
+                "last_seen": beat.last_seen if beat else 0.0,
                 "vcpus": host.facts.vcpus,
                 "memory_mib": host.facts.memory_mib,
                 "accelerator": host.facts.accelerator,

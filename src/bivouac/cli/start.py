@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
         if options.foreground:
             raise CommandFailed(f"the cloud in {layout.state} already runs")
         with Progress() as progress:
-            wait_until_ready(layout, settings, progress)
+            wait_until_ready(layout, settings, progress, since=0.0)
         print(f"The cloud in {layout.state} runs: {settings.public_url}")
         return 0
     prepare(layout, settings)
@@ -121,27 +121,31 @@ def start(layout: Layout, settings: Settings, progress: Progress) -> None:
         except BlockingIOError:
             raise CommandFailed(f"another `bivouac up` or its supervisor is at work in {layout.state}") from None
     command = [sys.executable, "-m", "bivouac.cli.supervisor", str(layout.state)]
+    now = time.time()
     spawn(command, log=layout.log_file("supervisor"), cwd="/")
-    wait_until_ready(layout, settings, progress)
+    wait_until_ready(layout, settings, progress, since=now)
 
 
-def wait_until_ready(layout: Layout, settings: Settings, progress: Progress) -> None:
-    """Wait for the APIs, then for this host's agent. Raises CommandFailed when a process keeps ending."""
+def wait_until_ready(layout: Layout, settings: Settings, progress: Progress, since: float) -> None:
+    """Wait for the APIs, then for an agent heard of after `since` (seconds since the epoch).
+
+    Raises CommandFailed when a process keeps ending.
+    """
     with progress.step("start control, agent and objects"):
         _wait(layout, lambda: answers(f"{settings.public_url}/healthz"), "the APIs do not answer")
     if settings.drivers == "sim":
         return
     with progress.step("wait for the host"):
-        _wait(layout, lambda: host_is_up(settings), "no host has reported to control")
+        _wait(layout, lambda: host_is_up(settings, since), "no host has reported to control")
 
 
-def host_is_up(settings: Settings) -> bool:
-    """Whether control knows a host that is up."""
+def host_is_up(settings: Settings, since: float) -> bool:
+    """Whether control has heard of a host that is up: what it remembers from before a restart does not count."""
     try:
         status = ask_control(settings.control_socket, "/status")
     except ApiError:
         return False
-    return any(host.get("state") == "up" for host in status.get("hosts", []))
+    return any(host["state"] != "down" and host["last_seen"] >= since for host in status["hosts"])
 
 
 def _wait(layout: Layout, condition: Callable[[], bool], complaint: str) -> None:

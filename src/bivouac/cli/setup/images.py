@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from bivouac.guestimage.tiny import TinyImage, build_tiny
+from bivouac.guestimage.tiny import COMMAND_LINE, TinyImage, build_tiny
 from bivouac.guestimage.tools import ImageBuildError
 
 from ..client import Cloud
@@ -46,6 +46,7 @@ def ensure_images(cloud: Cloud, layout: Layout) -> str:
         hw_qemu_guest_agent="yes",
         os_admin_user="cirros",
         os_type="linux",
+        os_command_line=COMMAND_LINE,
     )
     return f"{NAME} built and registered"
 
