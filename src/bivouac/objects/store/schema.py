@@ -59,6 +59,14 @@ CREATE TABLE parts(
   detail BLOB NOT NULL, PRIMARY KEY(upload, number)) WITHOUT ROWID;
 PRAGMA user_version = {VERSION};
 """
+WRITER_PRAGMAS = (
+    ("journal_mode", "WAL"),
+    ("synchronous", "FULL"),
+    ("wal_autocheckpoint", 0),  # the committer decides when
+    ("cache_size", -32768),
+    ("temp_store", "MEMORY"),
+)
+READER_PRAGMAS = (("query_only", "ON"), ("cache_size", -16384), ("temp_store", "MEMORY"))
 
 
 def open_writer(path: str, vfs: str | None = None) -> apsw.Connection:
@@ -66,11 +74,11 @@ def open_writer(path: str, vfs: str | None = None) -> apsw.Connection:
     connection = apsw.Connection(path, vfs=vfs)
     connection.set_busy_timeout(10_000)
     if not connection.pragma("user_version"):
-        connection.execute("PRAGMA page_size = 4096; PRAGMA auto_vacuum = INCREMENTAL")
-    connection.execute(
-        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;"
-        "PRAGMA cache_size = -32768; PRAGMA temp_store = MEMORY"
-    )
+        connection.pragma("page_size", 4096)
+        connection.pragma("auto_vacuum", "INCREMENTAL")
+    # One by one: a statement that gives a row would end a script of several.
+    for name, value in WRITER_PRAGMAS:
+        connection.pragma(name, value)
     found = connection.pragma("user_version")
     if found == 0:
         connection.execute("BEGIN IMMEDIATE;" + SCHEMA + "COMMIT")
@@ -83,5 +91,6 @@ def open_reader(path: str, vfs: str | None = None) -> apsw.Connection:
     """A connection that only reads and sees each commit at once."""
     connection = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READWRITE, vfs=vfs)
     connection.set_busy_timeout(10_000)
-    connection.execute("PRAGMA query_only = ON; PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY")
+    for name, value in READER_PRAGMAS:
+        connection.pragma(name, value)
     return connection

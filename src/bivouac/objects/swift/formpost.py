@@ -96,10 +96,10 @@ async def _authorize(call: Call, fields: dict[str, str]) -> None:
     except ValueError:
         raise Malformed("expires, max_file_size and max_file_count must be numbers") from None
     if expires < time.time():
-        raise Refusal(401, "form expired")
+        raise Refusal(401, "Form Expired")
     signature = tempurl._signature(fields.get("signature", ""))
     if signature is None:
-        raise Refusal(401, "invalid signature")
+        raise Refusal(401, "Invalid Signature")
     algorithm, digest = signature
     path = f"/{call.path.version}/AUTH_{call.account}/{call.container}" + (f"/{call.name}" if call.name else "")
     for prefix in ("", MOUNT.decode()):
@@ -115,7 +115,7 @@ async def _authorize(call: Call, fields: dict[str, str]) -> None:
         for _, key in await tempurl.keys(call):
             if hmac.compare_digest(hmac.new(key, text.encode(), algorithm).digest(), digest):
                 return
-    raise Refusal(401, "invalid signature")
+    raise Refusal(401, "Invalid Signature")
 
 
 async def _store(call: Call, form: _Form, fields: dict[str, str], filename: str, kind: str) -> None:
