@@ -79,6 +79,7 @@ class Session:
         """The mirror: table -> row's UUID -> columns, of what `monitor` asked for."""
         self.moved = 0
         """Grows with every update of the mirror."""
+        self._locks: dict[str, bool] = {}
 
     def close(self) -> None:
         self._socket.close()
@@ -107,14 +108,29 @@ class Session:
         self.tables = {table: {} for table in tables}
         self._update(self._call("monitor", [self.database, "mirror", asked]))
 
+    def wait_lock(self, name: str) -> bool:
+        """Ask for a lock of the server's (RFC 7047, 4.1.8), once, and say whether it is ours by now."""
+        if name not in self._locks:
+            self._locks[name] = bool(self._call("lock", [name])["locked"])
+        self.wait(0)
+        return self._locks[name]
+
+    def fileno(self) -> int:
+        """To watch for something to read."""
+        return self._socket.fileno()
+
+    @property
+    def has_unread(self) -> bool:
+        """Whether bytes were received that are not yet taken in."""
+        return bool(self._buffer or self._pending_bytes)
+
     def wait(self, timeout_s: float) -> bool:
         """Take in updates until something moved or the time is over; whether something moved."""
         before, end = self.moved, time.monotonic() + timeout_s
         while self.moved == before:
             message = next(self._buffered(), None)
             if message is None:
-                left = end - time.monotonic()
-                if left <= 0 or not self._receive(left):
+                if not self._receive(max(0.0, end - time.monotonic())):
                     break
                 continue
             self._notice(message)
@@ -141,6 +157,8 @@ class Session:
             self._send({"result": message["params"], "error": None, "id": message["id"]})
         elif message.get("method") == "update":
             self._update(message["params"][1])
+        elif message.get("method") in ("locked", "stolen"):
+            self._locks[message["params"][0]] = message["method"] == "locked"
 
     def _update(self, updates: Mapping[str, Mapping[str, Any]]) -> None:
         for table, rows in updates.items():
@@ -161,12 +179,10 @@ class Session:
 
     def _receive(self, timeout_s: float) -> bool:
         """Read what is there; False when nothing came in time. Raises OvsdbError when the server hung up."""
-        if timeout_s <= 0:
-            return False
         try:
-            self._socket.settimeout(timeout_s)
+            self._socket.settimeout(max(0.0, timeout_s))
             chunk = self._socket.recv(_CHUNK)
-        except TimeoutError:
+        except (TimeoutError, BlockingIOError):
             return False
         except OSError as error:
             raise OvsdbError(f"{self.database} does not answer: {error}") from error

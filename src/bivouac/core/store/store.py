@@ -46,6 +46,11 @@ class Store:
         """Call `listener(loop, key)` after each commit that rang. It may be called on any thread: be quick."""
         self._bells.append(listener)
 
+    def ring(self, loop: str, key: str) -> None:
+        """Wake a loop of this process, for what moved outside the store."""
+        for listener in self._bells:
+            listener(loop, key)
+
     def migrate(self, packages: Iterable[str]) -> list[str]:
         """Apply what is new of `<package>/migrations/NNNN_name.sql`, per package in order; returns their names."""
         self.engine.script(

@@ -1,0 +1,40 @@
+"""What stands for OVN in a simulated fleet: every bound port is up."""
+
+from bivouac.core.store import Store, Tx
+
+from ..records import Port
+from ..service.standard import PROJECTION
+
+
+class SimulatedProjection:
+    """Says of each port that is bound to a host that it is up, and of each other that it is not."""
+
+    name = PROJECTION
+    concurrency = 1
+
+    def __init__(self, store: Store, interval_s: float = 30.0):
+        self.interval_s = interval_s
+        self._store = store
+
+    async def due(self) -> list[str]:
+        return ["all"]
+
+    async def step(self, key: str) -> float | None:
+        if await self._store.read(_differing):
+            await self._store.write(_settle)
+        return None
+
+    async def stop(self) -> None:
+        """Nothing is held."""
+
+
+_DIFFERING = "device_owner NOT LIKE 'network:%' AND up <> (CASE WHEN binding_host = '' THEN 0 ELSE 1 END)"
+
+
+def _differing(tx: Tx) -> bool:
+    return bool(tx.value(f"SELECT 1 FROM ports WHERE {_DIFFERING} LIMIT 1"))
+
+
+def _settle(tx: Tx) -> None:
+    for port in tx.select(Port, f"WHERE {_DIFFERING} LIMIT 1000"):
+        tx.update(port, up=bool(port.binding_host))
