@@ -32,6 +32,8 @@ from bivouac.image import policy as image_policy
 from bivouac.image.transfer import ImageService
 from bivouac.network import api as network_api
 from bivouac.network import policy as network_policy
+from bivouac.network.projection.loop import Projection
+from bivouac.network.projection.simulated import SimulatedProjection
 
 from .hosts import host_states
 from .listener import serve, tcp_socket, unix_socket
@@ -80,6 +82,11 @@ class Cloud:
             public_url=settings.http.public_url,
         )
         self.central = Central(settings.control_path) if settings.drivers == "real" else None
+        self.projection = (
+            Projection(store, self.central.northbound, self.central.southbound)
+            if self.central
+            else SimulatedProjection(store)
+        )
         self.loops = Loops(store, self._loops())
         self.internal = Application(
             store=store,
@@ -95,7 +102,7 @@ class Cloud:
 
     def _loops(self) -> list[Loop]:
         upkeep = Upkeep(self.store, self.clock, self.settings.security.token_lifetime_s)
-        return [upkeep, *image_loops.loops(self.image), *self.compute.loops()]
+        return [upkeep, *image_loops.loops(self.image), *self.compute.loops(), self.projection]
 
     def _daemons(self) -> dict[str, str]:
         return self.central.daemons() if self.central else {}
@@ -119,6 +126,7 @@ class Cloud:
             for task in working:
                 task.cancel()
             await asyncio.gather(*working, return_exceptions=True)
+            await self.projection.stop()
             settings.control_socket.unlink(missing_ok=True)
             if self.central:
                 await self.central.stop()
