@@ -164,6 +164,8 @@ class Server(Row, frozen=True, kw_only=True):
     """Request id of the instance action that the task belongs to."""
     power_wanted: str = "running"
     deadline: float | None = None
+    restart: bool = False
+    """The task needs the guest stopped first: until its host has said so, that is what it is told."""
     old_flavor: FlavorShape | None = None
     """While a resize awaits confirmation: what to go back to."""
     rescue_image_id: str = ""

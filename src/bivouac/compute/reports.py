@@ -65,6 +65,10 @@ def _settle_task(
         return Settled(server, ended=task, gone=True) if report.power == "gone" else Settled(server)
     if report.fault:
         return _failed(server, task, report.fault, now)
+    if server.restart:
+        if report.power not in REACHED["stopped"]:
+            return Settled(server)
+        return Settled(replace(server, restart=False, generation=server.generation + 1))
     if entry.operation:
         if operation is None or operation.state == "running":
             return Settled(server)
@@ -74,7 +78,7 @@ def _settle_task(
         return Settled(server)
     phase = entry.phase or (PHASE_OF_POWER[power] if entry.failed_phase else server.phase)
     server = replace(
-        server, phase=phase, task="", deadline=None, fault=None, observed_generation=server.generation,
+        server, phase=phase, task="", restart=False, deadline=None, fault=None, observed_generation=server.generation,
         launched_at=now if task in ("create", "unshelve") or server.launched_at is None else server.launched_at,
         updated_at=now,
     )  # fmt: skip
@@ -86,8 +90,9 @@ def _failed(server: Server, task: str, words: str, now: float) -> Settled:
     phase = TASKS[task].failed_phase or server.phase
     fault = Fault(words, now) if TASKS[task].failed_phase else server.fault
     server = replace(
-        server, phase=phase, task="", deadline=None, fault=fault, observed_generation=server.generation, updated_at=now
-    )
+        server, phase=phase, task="", restart=False, deadline=None, fault=fault,
+        observed_generation=server.generation, updated_at=now,
+    )  # fmt: skip
     return Settled(server, ended=task, failure=words)
 
 
@@ -146,7 +151,7 @@ def _apply(tx: Tx, old: Server, report: ServerReport, now: float) -> None:
 
 _WRITTEN = (
     "power_observed", "phase", "task", "deadline", "fault", "observed_generation", "generation", "power_wanted",
-    "launched_at", "updated_at",
+    "launched_at", "updated_at", "restart",
 )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from bivouac.core.store import Tx
 from bivouac.hostspec.network import NetworkSpec
-from bivouac.hostspec.server import DiskSpec, GuestMetadata, OperationSpec, PortSpec, ServerSpec
+from bivouac.hostspec.server import DiskSpec, GuestMetadata, OperationSpec, PortSpec, ServerSpec, WantedPower
 
 from . import neighbours
 from .records import Server, ServerAction
@@ -64,7 +64,7 @@ def build(
     return ServerSpec(
         id=server.id,
         generation=server.generation,
-        power="absent" if server.deleted_at is not None else server.power_wanted,  # type: ignore[arg-type]
+        power=_power(server),
         vcpus=server.vcpus,
         memory_mib=server.memory_mib,
         disks=disks_of(server),
@@ -87,9 +87,15 @@ def build(
                 id=action.request_id, kind=TASKS[action.task].operation, arguments=action.arguments,  # type: ignore[arg-type]
                 deadline=action.start_time + TASKS[action.task].deadline_s,
             )
-            for action in operations
+            for action in (() if server.restart else operations)
         ),
     )  # fmt: skip
+
+
+def _power(server: Server) -> WantedPower:
+    if server.deleted_at is not None:
+        return "absent"
+    return "stopped" if server.restart else server.power_wanted  # type: ignore[return-value]
 
 
 def disks_of(server: Server) -> tuple[DiskSpec, ...]:

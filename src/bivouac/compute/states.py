@@ -55,6 +55,8 @@ class Task(Struct, frozen=True):
     failed_phase: str = "error"
     operation: str = ""
     deadline_s: float = 300.0
+    restarts: bool = False
+    """Whether the guest must be stopped first: it is made anew of other parts, or its disk is read."""
 
 
 TASKS: dict[str, Task] = {
@@ -80,15 +82,15 @@ TASKS: dict[str, Task] = {
     "inject_nmi": Task("", "trigger_crash_dump", "compute_trigger_crash_dump", failed_phase="", operation="nmi",
                        deadline_s=60),
     "resize": Task("resize_migrating", "resize", "compute_resize_instance", "resized", "", "RESIZE",
-                   deadline_s=HOUR),
+                   deadline_s=HOUR, restarts=True),
     "migrate": Task("resize_migrating", "migrate", "compute_resize_instance", "resized", "", "RESIZE",
-                    deadline_s=HOUR),
+                    deadline_s=HOUR, restarts=True),
     "revert_resize": Task("resize_reverting", "revertResize", "compute_finish_revert_resize", "", "",
-                          "REVERT_RESIZE", deadline_s=HOUR),
-    "rescue": Task("rescuing", "rescue", "compute_rescue_instance", "rescued", "running"),
-    "unrescue": Task("unrescuing", "unrescue", "compute_unrescue_instance", "active", "running"),
+                          "REVERT_RESIZE", deadline_s=HOUR, restarts=True),
+    "rescue": Task("rescuing", "rescue", "compute_rescue_instance", "rescued", "running", restarts=True),
+    "unrescue": Task("unrescuing", "unrescue", "compute_unrescue_instance", "active", "running", restarts=True),
     "shelve": Task("shelving_image_uploading", "shelve", "compute_shelve_instance", "shelved", "",
-                   failed_phase="", operation="snapshot", deadline_s=HOUR),
+                   failed_phase="", operation="snapshot", deadline_s=HOUR, restarts=True),
     "shelve_offload": Task("shelving_offloading", "shelveOffload", "compute_shelve_offload_instance",
                            "shelved_offloaded", "gone"),
     "unshelve": Task("spawning", "unshelve", "compute_unshelve_instance", "active", "running", deadline_s=600),

@@ -152,7 +152,8 @@ class Resize(Body):
 async def begin_resize(request: Request, server_id: str, body: Resize) -> Response:
     if body.flavorRef == "":
         raise BadRequest("Resize request has invalid 'flavorRef' attribute.")
-    await request.write(resize.resize, server_id, str(body.flavorRef))
+    disk_config = None if body.disk_config is UNSET else body.disk_config
+    await request.write(resize.resize, server_id, str(body.flavorRef), disk_config)
     return ACCEPTED
 
 

@@ -18,7 +18,7 @@ Base64 = Annotated[str, Meta(max_length=65535)]
 
 
 def address(text: str, version: int = 0) -> str:
-    """An IP address in its own words, or empty. Raises BadRequest."""
+    """An IP address in its shortest form, or empty. Raises BadRequest."""
     if not text:
         return ""
     try:
@@ -27,7 +27,7 @@ def address(text: str, version: int = 0) -> str:
         raise BadRequest(f"Invalid input: '{text}' is not an IP address.") from error
     if version and parsed.version != version:
         raise BadRequest(f"Invalid input: '{text}' is not an IPv{version} address.")
-    return text
+    return str(parsed)
 
 
 def checked_base64(name: str, text: str) -> str:

@@ -117,8 +117,8 @@ def reset_state(tx: Tx, call: Call, server_id: str, to: str) -> None:
     server = get_server(tx, call, server_id)
     finish_actions(tx, server.id, call.now, "reset by an administrator")
     instant_action(tx, call, server, "reset_state")
-    tx.update(server, phase=to, task="", observed_generation=server.generation, deadline=None, updated_at=call.now,
-              fault=server.fault if to == "error" else None,
+    tx.update(server, phase=to, task="", observed_generation=server.generation, deadline=None, restart=False,
+              updated_at=call.now, fault=server.fault if to == "error" else None,
               power_wanted="running" if to == "active" else server.power_wanted)  # fmt: skip
 
 
@@ -130,9 +130,7 @@ def nudge(tx: Tx, call: Call, server_id: str) -> None:
 # --- interfaces and groups -----------------------------------------------------------------------------------------
 
 
-def attach_interface(
-    tx: Tx, call: Call, server_id: str, request: neighbours.NetworkRequest
-) -> neighbours.ServerPort:
+def attach_interface(tx: Tx, call: Call, server_id: str, request: neighbours.NetworkRequest) -> neighbours.ServerPort:
     """Give a server another port. Raises BadRequest, Conflict, NotFound, OverQuota."""
     server = get_server(tx, call, server_id)
     require(call, server, "attach_interface")
@@ -175,4 +173,3 @@ def set_security_group(tx: Tx, call: Call, server_id: str, name: str, present: b
     require_unlocked(call, server)
     neighbours.network().set_server_security_group(tx, call, server.id, name, present)
     quiet_wish(tx, call, server)
-

@@ -20,7 +20,7 @@ from .servers import get_server
 from .tasks import instant_action, require, wish
 
 
-def resize(tx: Tx, call: Call, server_id: str, flavor_id: str) -> None:
+def resize(tx: Tx, call: Call, server_id: str, flavor_id: str, disk_config: str | None = None) -> None:
     """Raises BadRequest (flavor, no room), Conflict, Forbidden (quota), NotFound."""
     server = get_server(tx, call, server_id)
     require(call, server, "resize")
@@ -38,7 +38,8 @@ def resize(tx: Tx, call: Call, server_id: str, flavor_id: str) -> None:
     _claim(tx, call, server, flavor)
     _note_migration(tx, call, server, flavor.id)
     wish(tx, call, server, "resize", flavor=flavor.shape, flavor_id=flavor.id, vcpus=flavor.vcpus,
-         memory_mib=flavor.memory_mib, old_flavor=server.flavor)  # fmt: skip
+         memory_mib=flavor.memory_mib, old_flavor=server.flavor,
+         disk_config=disk_config or server.disk_config)  # fmt: skip
 
 
 def _check_quota(tx: Tx, server: Server, flavor: Flavor) -> None:

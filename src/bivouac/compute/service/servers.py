@@ -188,7 +188,7 @@ def finish_delete(tx: Tx, server: Server, now: float) -> Server:
     placement.release(tx, server.id)
     return tx.update(
         server, phase="deleted", power_wanted="absent", power_observed="gone", deleted_at=now, terminated_at=now,
-        updated_at=now, observed_generation=server.generation, task="", deadline=None, admin_password="",
+        updated_at=now, observed_generation=server.generation, task="", restart=False, deadline=None, admin_password="",
     )  # fmt: skip
 
 

@@ -36,13 +36,14 @@ def wish(
 ) -> Server:
     """Want a task done and set `fields` with it. The caller has called `require`."""
     entry = TASKS[task]
+    restart = entry.restarts and server.power_observed not in ("", "stopped", "gone")
     supersede(tx, server, call.now)
     generation = server.generation + 1
     record_action(tx, call, server, task, arguments, generation)
     tx.ring(SPEC_BELL, server.id)
     return tx.update(
         server, generation=generation, task=task, action_id=call.request_id, updated_at=call.now,
-        deadline=call.now + entry.deadline_s, **fields,
+        deadline=call.now + entry.deadline_s, restart=restart, **fields,
     )  # fmt: skip
 
 
@@ -106,5 +107,5 @@ def fail(tx: Tx, server: Server, message: str, now: float, phase: str | None = N
     finish_actions(tx, server.id, now, message)
     return tx.update(
         server, fault=Fault(message, now), phase=after or server.phase, observed_generation=server.generation,
-        task="", deadline=None, updated_at=now,
+        task="", restart=False, deadline=None, updated_at=now,
     )  # fmt: skip
