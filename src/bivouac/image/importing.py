@@ -15,11 +15,12 @@ from msgspec.structs import replace
 
 from bivouac.core.blobs import Digests
 from bivouac.core.errors import BadRequest, Conflict, Error, NotFound
+from bivouac.core.ids import new_hex
 from bivouac.core.store import Tx
 
-from .records import ImageRow, Location, MemberRow, TaskRow
-from .service import imports, tasks, transfers
-from .service.images import STAGING
+from .records import CacheRow, ImageRow, Location, MemberRow, TaskRow
+from .service import cache, imports, tasks, transfers
+from .service.images import CACHE, STAGING
 from .service.transfers import Arrival
 
 if TYPE_CHECKING:
@@ -189,6 +190,24 @@ class Importer:
                    "os_hash_value": digest.hexdigest(), "locations": [Location(task.input["loc_url"])]}  # fmt: skip
         await self._succeed(task, image, None, changes)
 
+    async def cache(self, image_id: str) -> None:
+        """A copy of the image beside us, linked when it is here anyway. Nothing when it cannot be had any more."""
+        image = await self.store.read(lambda tx: tx.get(ImageRow, image_id))
+        if image is None or image.status != "active":
+            await self.store.write(_unqueue, image_id)
+            return
+        key, blobs = f"{image_id}.{new_hex()}", self.service.blobs
+        if image.stores:
+            source, blob = transfers.first_copy(image)
+            if not await asyncio.to_thread(blobs[CACHE].adopt, blobs[source], blob, key):
+                await self._copy(blobs[source].open(blob).stream(), CACHE, key)
+        else:
+            fetched = await self.service.outside.fetch(image.locations[0].url)
+            await self._copy(fetched.stream(), CACHE, key)
+        with blobs[CACHE].open(key) as copy:
+            size = copy.size
+        await self.store.write(cache.cached, image_id, key, size, self.service.clock.now())
+
     # --- bytes into stores ---------------------------------------------------------------------------------------
 
     async def _spread(
@@ -254,6 +273,12 @@ class Importer:
     ) -> None:
         now = self.service.clock.now()
         await self.store.write(imports.succeed, task.id, image.id, image.transfer, arrival, now, changes)
+
+
+def _unqueue(tx: Tx, image_id: str) -> None:
+    row = tx.get(CacheRow, image_id)
+    if row is not None and row.status == "queued":
+        tx.delete(row)
 
 
 def _still_wanted(tx: Tx, image_id: str, transfer: str) -> bool:

@@ -16,8 +16,8 @@ from bivouac.core.store import Tx
 
 from . import states
 from .importing import Importer
-from .records import GarbageRow, ImageRow, TaskRow
-from .service import images, tasks, transfers
+from .records import CacheRow, GarbageRow, ImageRow, TaskRow
+from .service import cache, images, tasks, transfers
 from .transfer import ImageService
 
 log = logging.getLogger(__name__)
@@ -104,6 +104,25 @@ class TaskLoop(Loop):
         return None
 
 
+class CacheLoop(Loop):
+    """Fetches what shall be cached."""
+
+    name = cache.BELL
+    interval_s = 60.0
+    concurrency = 2
+
+    def __init__(self, service: ImageService):
+        self.service = service
+
+    async def due(self) -> list[str]:
+        rows = await self.service.store.read(lambda tx: tx.select(CacheRow, "WHERE status = 'queued'"))
+        return [row.image_id for row in rows]
+
+    async def step(self, key: str) -> float | None:
+        await Importer(self.service).cache(key)
+        return None
+
+
 def forget_task(tx: Tx, task_id: str, now: float) -> None:
     """Remove a task that has been kept long enough."""
     task = tx.get(TaskRow, task_id)
@@ -125,6 +144,8 @@ def give_up(tx: Tx, image_id: str, now: float) -> None:
 def discard_orphans(tx: Tx, store: str, blobs: list[str], now: float) -> None:
     """Those of the blobs that neither an image nor the garbage names become garbage."""
     for blob in blobs:
+        if store == images.CACHE and tx.first(CacheRow, "WHERE blob = ?", blob):
+            continue
         image = tx.get(ImageRow, blob.partition(".")[0])
         if image is not None:
             boot = image.boot.blob if image.boot else ""
@@ -136,4 +157,4 @@ def discard_orphans(tx: Tx, store: str, blobs: list[str], now: float) -> None:
 
 def loops(service: ImageService) -> list[Loop]:
     """All loops of the image service."""
-    return [GarbageLoop(service), TransferLoop(service), TaskLoop(service)]
+    return [GarbageLoop(service), TransferLoop(service), TaskLoop(service), CacheLoop(service)]

@@ -107,6 +107,22 @@ class GarbageRow(Row, frozen=True, kw_only=True):
     added_at: float
 
 
+class CacheRow(Row, frozen=True, kw_only=True):
+    """A copy that is wanted (`queued`) or there (`cached`)."""
+
+    TABLE: ClassVar[str] = "image_cache"
+    KEY: ClassVar[tuple[str, ...]] = ("image_id",)
+    LOGGED: ClassVar[bool] = False
+    image_id: str
+    status: str = "queued"
+    blob: str = ""
+    size: int = 0
+    hits: int = 0
+    queued_at: float
+    cached_at: float | None = None
+    accessed_at: float | None = None
+
+
 class TaskRow(Row, frozen=True, kw_only=True):
     """An import at work. `lease_until` belongs to the process that works on it."""
 

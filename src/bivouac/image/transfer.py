@@ -17,20 +17,19 @@ from bivouac.core.clock import Clock
 from bivouac.core.errors import BadRequest, Gone, TooLarge, UnsupportedMediaType
 from bivouac.core.settings import Image as ImageSettings
 from bivouac.core.settings import SettingsError
-from bivouac.core.store import Store
+from bivouac.core.store import Store, Tx
+from bivouac.identity.records import Credential
 
-from . import conversion, formats
+from . import conversion, formats, signature
 from .definitions import put_in_place
 from .outside import Outside
 from .records import BootDisk, ImageRow
 from .service import imports, transfers
-from .service.images import STAGING
+from .service.images import CACHE, STAGING
 from .service.transfers import Arrival
 
 LOCAL = "local"
 """The store that everything goes into unless another is named."""
-CACHE = "cache"
-"""Where `PUT /v2/cache/{image}` keeps copies of images that lie elsewhere."""
 _OPAQUE = {"docker": "a container image, not a disk", "compressed": "compressed"}
 
 
@@ -89,7 +88,7 @@ class ImageService:
         """Keep the bytes of a queued image for its import. Raises as `upload`, but looks at nothing."""
         if declared is not None:
             self._check_size(declared)
-        image = await self.store.write(imports.begin_staging, call, image_id, actor=call, plan=call.plan)
+        image = await self.store.write(imports.begin_staging, call, image_id, declared or 0, actor=call, plan=call.plan)
         if call.plan:
             return
         async with self._transfer(image, call):
@@ -132,6 +131,7 @@ class ImageService:
 
     async def judge(self, image: ImageRow, source: Blob, digests: Digests, store: str) -> Arrival:
         """What an image would be with these bytes; its boot disk is made and durable."""
+        await self._verify_signature(image, source)
         found = await self.inspect(image, source)
         boot = await self._boot_disk(image, source, found, store)
         return Arrival(
@@ -142,6 +142,12 @@ class ImageService:
             boot=boot,
             unusable=_unusable(image, found),
         )
+
+    async def _verify_signature(self, image: ImageRow, source: Blob) -> None:
+        """Raises BadRequest when the image is signed and the signature does not hold."""
+        if signature.is_signed(image.properties):
+            pem = await self.store.read(certificate, image, signature.certificate_id(image.properties))
+            await asyncio.to_thread(signature.verify, image.properties, pem, source, self.clock.now())
 
     async def inspect(self, image: ImageRow, source: Blob) -> formats.Inspection:
         """What the bytes are. Raises UnsupportedMediaType when they are not what was claimed, TooLarge."""
@@ -206,6 +212,14 @@ class ImageService:
         if image.boot is not None:
             return self.blobs[image.boot.store].open(image.boot.blob)
         return self.open(image)
+
+
+def certificate(tx: Tx, image: ImageRow, credential_id: str) -> str:
+    """The certificate in PEM, kept by the image's own project or by an administrator's. Raises BadRequest."""
+    row = tx.get(Credential, credential_id.replace("-", ""))
+    if row is None or row.type != "certificate" or row.project_id not in (image.owner, None):
+        raise BadRequest("Signature verification failed: there is no such credential of type certificate.")
+    return row.blob
 
 
 def _extra_stores(entries: Sequence[str]) -> list[tuple[str, Path]]:

@@ -14,7 +14,7 @@ from bivouac.core.store import Store
 @pytest.fixture
 def make_cloud(make_store: Callable[..., Store], tmp_path: Path) -> Callable[..., Cloud]:
     def make(**settings: Any) -> Cloud:
-        return Cloud(make_store("bivouac.image"), tmp_path / "images", ImageSettings(**settings))
+        return Cloud(make_store("bivouac.identity", "bivouac.image"), tmp_path / "images", ImageSettings(**settings))
 
     return make
 

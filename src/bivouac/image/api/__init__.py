@@ -4,7 +4,7 @@ from bivouac.core.http import Mount, Route
 from bivouac.core.http.dialects import GLANCE
 
 from ..transfer import ImageService
-from . import data, images, imports, members, metadefs, schemas, tasks, versions
+from . import cache, data, images, imports, members, metadefs, schemas, tasks, versions
 
 ROUTES: list[Route] = [
     *versions.ROUTES,
@@ -13,6 +13,7 @@ ROUTES: list[Route] = [
     *imports.ROUTES,
     *members.ROUTES,
     *tasks.ROUTES,
+    *cache.ROUTES,
     *metadefs.ROUTES,
     *schemas.ROUTES,
 ]

@@ -3,12 +3,13 @@
 import re
 
 from bivouac.core.blobs import Blob
-from bivouac.core.errors import BadRequest, RangeNotSatisfiable, Unavailable, UnsupportedMediaType
+from bivouac.core.errors import BadRequest, NotFound, RangeNotSatisfiable, Unavailable, UnsupportedMediaType
 from bivouac.core.http import Request, Response, Route
 
 from ..outside import FetchFailed
-from ..records import ImageRow
-from ..service import transfers
+from ..records import CacheRow, ImageRow
+from ..service import cache, transfers
+from ..service.images import CACHE
 from ..transfer import ImageService
 
 _RANGE = re.compile(r"^bytes=(\d*)-(\d*)$")
@@ -43,6 +44,8 @@ async def download(request: Request, image_id: str) -> Response:
     """The bytes of an image, or a range of them."""
     service: ImageService = request.mount.service
     image = await request.read(transfers.readable, image_id)
+    if not image.stores and (blob := await _from_cache(service, request, image)):
+        return _answer(request, image, blob, {"Accept-Ranges": "bytes"})
     if not image.stores:
         return await _from_outside(service, image) if image.locations else Response(None, 204)
     headers = {"Accept-Ranges": "bytes"}
@@ -50,8 +53,20 @@ async def download(request: Request, image_id: str) -> Response:
         headers |= {"Content-MD5": image.checksum, "ETag": f'"{image.checksum}"'}
     if _unchanged(request, image):
         return Response(None, 304, headers)
-    blob = service.open(image, [one.strip() for one in (request.query_value("prefer") or "").split(",")])
+    preferred = [one.strip() for one in (request.query_value("prefer") or "").split(",")]
+    blob = await _from_cache(service, request, image) or service.open(image, preferred)
     return _answer(request, image, blob, headers)
+
+
+async def _from_cache(service: ImageService, request: Request, image: ImageRow) -> Blob | None:
+    """The copy in the cache, if there is one."""
+    if not await request.read(lambda tx, call: tx.get(CacheRow, image.id)):
+        return None
+    key = await service.store.write(cache.hit, image.id, request.call.now)
+    try:
+        return service.blobs[CACHE].open(key) if key else None
+    except NotFound:
+        return None
 
 
 async def _from_outside(service: ImageService, image: ImageRow) -> Response:

@@ -10,7 +10,8 @@ from bivouac.core.store import Duplicate, Tx
 
 from .. import states
 from ..formats import CONTAINER_FORMATS, DISK_FORMATS
-from ..records import GarbageRow, ImageRow, LabelRow, MemberRow
+from ..records import CacheRow, GarbageRow, ImageRow, LabelRow, MemberRow
+from . import quota
 
 READ_ONLY = frozenset({"created_at", "updated_at", "status", "checksum", "size", "virtual_size", "direct_url", "self",
                        "file", "schema", "id", "os_hash_algo", "os_hash_value", "stores"})  # fmt: skip
@@ -104,6 +105,7 @@ def create(tx: Tx, call: Call, body: Mapping[str, Any]) -> ImageRow:
 
 def check_count(tx: Tx, owner: str | None) -> None:
     """Raises OverQuota when a project has as many images as it may."""
+    quota.enforce(tx, owner, image_count_total=1)
     if owner and tx.count(ImageRow, "WHERE owner = ?", owner) >= MAX_IMAGES_PER_PROJECT:
         raise OverQuota(f"The project has {MAX_IMAGES_PER_PROJECT} images, which is the limit.")
 
@@ -214,9 +216,15 @@ def remove(tx: Tx, image: ImageRow, now: float) -> None:
         discard(tx, image.boot.store, image.boot.blob, now)
     if image.staged is not None:
         discard(tx, STAGING, image.staged.blob, now)
+    for row in tx.select(CacheRow, "WHERE image_id = ?", image.id):
+        if row.blob:
+            discard(tx, CACHE, row.blob, now)
+        tx.delete(row)
     tx.delete(image)
 
 
+CACHE = "cache"
+"""The store that `PUT /v2/cache/{image}` keeps copies in."""
 STAGING = "staging"
 """The store in which staged bytes wait for their import."""
 

@@ -15,7 +15,7 @@ from bivouac.core.store import Tx
 
 from .. import states
 from ..records import ImageRow, Location, Staged, TaskRow
-from . import images, locations, tasks, transfers
+from . import images, locations, quota, tasks, transfers
 
 METHODS = ("glance-direct", "web-download", "copy-image", "glance-download")
 STAGED_FOR_S = 24 * 3600.0
@@ -85,6 +85,7 @@ def request_import(tx: Tx, call: Call, image_id: str, asked: ImportRequest) -> T
     states.after(image.status, _ACTION[asked.method])
     if asked.method == "glance-direct" and image.staged is None:
         raise Conflict("Image needs to be staged before 'glance-direct' method can be used")
+    quota.enforce(tx, image.owner, image_size_total=0)
     for needed in ("container_format", "disk_format"):
         if not getattr(image, needed):
             raise Conflict(f"'{needed}' needs to be set before import")
@@ -188,10 +189,11 @@ def give_up(tx: Tx, task_id: str, image_id: str, transfer: str, reason: str, now
     tasks.end(tx, task_id, now, reason[:1000])
 
 
-def begin_staging(tx: Tx, call: Call, image_id: str) -> ImageRow:
-    """Queued to uploading. Raises NotFound, Forbidden, Conflict."""
+def begin_staging(tx: Tx, call: Call, image_id: str, size: int) -> ImageRow:
+    """Queued to uploading; `size` in bytes as announced. Raises NotFound, Forbidden, Conflict, OverQuota."""
     image = images.for_change(tx, call, image_id, "modify_image")
     status = states.after(image.status, "stage")
+    quota.enforce(tx, image.owner, image_stage_total=-(-size // (1 << 20)), image_count_uploading=1)
     return images.save(
         tx, image, call.now, status=status, transfer=new_hex(), transfer_until=call.now + transfers.LEASE_S
     )

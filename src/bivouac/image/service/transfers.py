@@ -12,7 +12,7 @@ from bivouac.core.store import Tx
 
 from .. import states
 from ..records import BootDisk, ImageRow
-from . import images
+from . import images, quota
 
 LEASE_S = 60.0
 """A transfer whose process has not been heard of for so long is given up."""
@@ -35,6 +35,7 @@ class Arrival(Struct, frozen=True, kw_only=True):
 def begin_upload(tx: Tx, call: Call, image_id: str) -> ImageRow:
     """Queued to saving. Raises NotFound, Forbidden, BadRequest (no formats yet), Conflict (not queued)."""
     image = images.for_change(tx, call, image_id, "upload_image")
+    quota.enforce(tx, image.owner, image_size_total=0, image_count_uploading=1)
     return begin(tx, image, "upload", call.now)
 
 
