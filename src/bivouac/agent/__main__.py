@@ -111,7 +111,9 @@ async def _run(options: argparse.Namespace, settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     endpoint = _endpoint(options, settings)
-    if options.drivers == "sim":
+    if (options.drivers or settings.drivers) == "sim":
+        if options.shutdown or options.destroy:
+            return
         work = asyncio.create_task(run_fleet(endpoint, options.hosts, options.name or "sim"))
         await _until(stopping, work)
         return
@@ -159,7 +161,7 @@ def main() -> int:
     parser.add_argument("--certificate", default="", help="certificate of this host")
     parser.add_argument("--key", default="", help="key of that certificate")
     parser.add_argument("--southbound", default="", help="OVN's southbound database, as this host reaches it")
-    parser.add_argument("--drivers", choices=("real", "sim"), default="real")
+    parser.add_argument("--drivers", choices=("real", "sim"), default="", help="default: as set")
     parser.add_argument("--hosts", type=int, default=1, help="how many, with --drivers sim")
     action = parser.add_mutually_exclusive_group()
     action.add_argument("--shutdown", action="store_true", help="end guests and network daemons, and exit")
