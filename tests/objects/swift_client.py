@@ -8,6 +8,9 @@ import json
 import threading
 from typing import Any
 
+import msgspec
+
+from bivouac.core.call import AccessRule
 from bivouac.objects.caller import Caller
 from bivouac.objects.http import Server
 from bivouac.objects.store import EmbeddedStore
@@ -23,6 +26,9 @@ CALLERS = {
     "reader": caller("rob", "p1", "reader"),
     "roleless": caller("nil", "p1"),
     "other": caller("bob", "p2", "member"),
+    "restricted": msgspec.structs.replace(
+        caller("ann", "p1", "member"), access_rules=(AccessRule("object-store", "GET", "/v1/AUTH_p1/open/*"),)
+    ),
     "reseller": caller("res", "p0", "ResellerAdmin"),
 }
 

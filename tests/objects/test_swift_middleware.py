@@ -411,3 +411,11 @@ def test_what_lies_outside_accounts(cloud):
     assert cloud.call("GET", "/nothing", token=None, raw=True).status == 404
     assert cloud.call("GET", "/v1/AUTH_p1/%FF", raw=True).status == 412
     assert cloud.call("GET", "/v1/AUTH_p1/a%00b", raw=True).status == 412
+
+
+def test_application_credentials_keep_to_their_rules(cloud):
+    cloud.call("PUT", "/open")
+    cloud.call("PUT", "/open/o", b"1")
+    assert cloud.call("GET", "/open/o", token="restricted").status == 200
+    assert cloud.call("PUT", "/open/o", b"2", token="restricted").status == 403
+    assert cloud.call("GET", "", token="restricted").status == 403

@@ -35,6 +35,7 @@ from bivouac.network import policy as network_policy
 from bivouac.network.projection.loop import Projection
 from bivouac.network.projection.simulated import SimulatedProjection
 
+from .bearers import bearers_mount
 from .hosts import host_states
 from .listener import serve, tcp_socket, unix_socket
 from .passwords import admin_password
@@ -96,6 +97,7 @@ class Cloud:
                 status_mount(lambda: self.loops, self._daemons, host_states),
                 agent_api.mount(self.compute),
                 image_agent_api.mount(self.image),
+                bearers_mount(self.identity.authenticator),
             ],
             authenticate=_nobody,
         )

@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
+from bivouac.core.call import AccessRule
+
 
 class Caller(msgspec.Struct, frozen=True):
     """An authenticated user acting in a project. Names are for ACLs that use them (default domain only)."""
@@ -17,6 +19,7 @@ class Caller(msgspec.Struct, frozen=True):
     project_name: str
     project_domain_id: str
     roles: frozenset[str]
+    access_rules: tuple[AccessRule, ...] | None = None  # of an application credential; None: not restricted
 
 
 # Token to caller; None: the token is not (or no longer) good. Revocation is the callable's to keep exact: the doors

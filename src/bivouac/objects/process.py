@@ -48,7 +48,7 @@ async def run(settings: Settings, identity: Identity | None = None, ready: async
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     store = await EmbeddedStore.open(str(settings.objects_path))
-    identity = identity or Identity(f"http://{settings.http.host}:{settings.http.port}/identity/v3")
+    identity = identity or Identity(str(settings.control_socket))
     host = settings.http.host
     servers: list[Any] = []
     try:

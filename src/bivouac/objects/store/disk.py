@@ -9,6 +9,7 @@ removed (see auditor).
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,8 @@ from collections.abc import Iterator, Sequence
 from bivouac.objects.store.errors import StoreFull
 
 FOLDERS = 256  # enough that a million files make folders of 4,000
+# bytes after which the kernel is asked to begin writing, so that the sync finds little left
+WRITEBACK = 8 * 1024 * 1024
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -53,6 +56,10 @@ class Disk:
                     views[0] = views[0][written:]
         except OSError as error:
             raise _full(error) from error
+        end = os.lseek(fd, 0, os.SEEK_CUR)
+        begin = (end - sum(map(len, buffers))) // WRITEBACK * WRITEBACK
+        if end // WRITEBACK > begin // WRITEBACK:
+            _begin_writeback(fd, begin, end - begin)
 
     def publish(self, fd: int, data: int) -> None:
         """Name the file, then sync file and folder: one journal commit carries both on ext4 and xfs, the second
@@ -97,3 +104,13 @@ class Disk:
 
 def _full(error: OSError) -> Exception:
     return StoreFull(str(error)) if error.errno in FULL else error
+
+
+SYNC_FILE_RANGE_WRITE = 2
+_sync_file_range = getattr(ctypes.CDLL(None), "sync_file_range", None)
+
+
+def _begin_writeback(fd: int, offset: int, length: int) -> None:
+    """Only a hint: what it cannot begin, the sync will do."""
+    if _sync_file_range is not None:
+        _sync_file_range(fd, ctypes.c_int64(offset), ctypes.c_int64(length), SYNC_FILE_RANGE_WRITE)

@@ -8,6 +8,7 @@ import secrets
 import time
 
 from bivouac import __version__
+from bivouac.identity.access_rules import allow
 from bivouac.objects.caller import Authenticate
 from bivouac.objects.http import Request, Response
 from bivouac.objects.store.interface import Store
@@ -69,6 +70,11 @@ class SwiftDoor:
             await tempurl.authorize(call)
         elif has_token and call.caller is None:
             raise access.refuse(call)
+        rules = call.caller.access_rules if call.caller is not None else None
+        if rules is not None:
+            path = call.request.target.decode("utf-8", "replace").removeprefix(MOUNT.decode())
+            if not allow(rules, "object-store", method, MOUNT.decode(), path):
+                raise Refusal(403)
         if self._rate_limit is not None:
             await self._rate_limit.admit(call)
         if call.container is None:

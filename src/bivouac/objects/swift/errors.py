@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bivouac.objects.http import BodyTooLarge, Response
+from bivouac.objects.identity import Unavailable
 from bivouac.objects.store import errors as store
 
 TITLES = {
@@ -60,6 +61,7 @@ _STORE_ERRORS: list[tuple[type[Exception], int, str | None]] = [
     (store.StoreFailed, 503, None),
     (store.DataCorrupt, 503, "The stored bytes do not have the checksum they were stored with."),
     (BodyTooLarge, 413, None),
+    (Unavailable, 503, None),
 ]
 
 
