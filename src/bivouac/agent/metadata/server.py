@@ -44,8 +44,7 @@ class _Connection(asyncio.Protocol):
 
     # --- the connection
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._transport = transport
         if len(self._open) >= MAX_CONNECTIONS:
             transport.abort()
