@@ -62,7 +62,8 @@ def set_up(layout: Layout, progress: Progress, server: bool, clouds_yaml: bool) 
         servers.ensure_key(demo, access.ensure_key_pair(layout), DEMO)
     with progress.step("client settings") as step:
         step.note = access.write_client_settings(layout, settings, admin, demo, clouds_yaml)
-    address = servers.ensure_server(demo, layout, progress, DEMO) if server else ""
+    real = settings.drivers == "real"
+    address = servers.ensure_server(demo, layout, progress, DEMO, log_in=real) if server else ""
     access.print_what_next(layout, settings, address, progress.elapsed_s, access.link_command(layout))
 
 

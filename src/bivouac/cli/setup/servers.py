@@ -45,14 +45,14 @@ def ensure_key(cloud: Cloud, public_key: str, name: str) -> None:
     cloud.post(base, "/os-keypairs", {"keypair": {"name": name, "public_key": public_key}})
 
 
-def ensure_server(cloud: Cloud, layout: Layout, progress: Progress, name: str) -> str:
-    """The server's floating address, once SSH answers there (if it is meant to run)."""
+def ensure_server(cloud: Cloud, layout: Layout, progress: Progress, name: str, log_in: bool) -> str:
+    """The server's floating address, once SSH answers there (if it is meant to run and `log_in` is asked for)."""
     with progress.step("demo server") as step:
         server = _boot(cloud, name)
         address = _ensure_floating_ip(cloud, server["id"])
         server = _wait_until_built(cloud, server["id"])
         step.note = f"{name} is {server['status']} at {address}"
-    if server["status"] == "ACTIVE":
+    if log_in and server["status"] == "ACTIVE":
         with progress.step("log in over SSH") as step:
             step.note = _wait_for_ssh(address, layout.state / "access/demo_key")
     return address
