@@ -32,6 +32,7 @@ from bivouac.image import policy as image_policy
 from bivouac.image.transfer import ImageService
 from bivouac.network import api as network_api
 from bivouac.network import policy as network_policy
+from bivouac.network import settings as network_settings
 from bivouac.network.projection.loop import Projection
 from bivouac.network.projection.simulated import SimulatedProjection
 
@@ -71,7 +72,7 @@ class Cloud:
         self.services: list[Mount] = [
             identity_api.mount(self.identity),
             image_api.mount(self.image),
-            network_api.mount(settings.network),
+            network_api.mount(),
             *compute_api.mounts(self.compute),
         ]
         self.application = Application(
@@ -84,7 +85,7 @@ class Cloud:
         )
         self.central = Central(settings.control_path) if settings.drivers == "real" else None
         self.projection = (
-            Projection(store, self.central.northbound, self.central.southbound)
+            Projection(store, self.central.northbound, self.central.southbound, settings.network.name_servers)
             if self.central
             else SimulatedProjection(store)
         )
@@ -162,6 +163,7 @@ def _check_state(path: Path) -> None:
 
 def _first_time(tx: Tx, settings: Settings, now: float, password: str) -> None:
     """What must be there before the first call; all of it is left alone when it is."""
+    network_settings.record(tx, settings.network)
     bootstrap(tx, now=now, admin_password=password, services=service_urls(settings), region=settings.region.name)
 
 

@@ -13,10 +13,9 @@ from msgspec import UNSET, Struct, UnsetType
 from bivouac.core.call import Call
 from bivouac.core.errors import BadRequest
 from bivouac.core.http import PUBLIC, Mount, Request, Response, Route, dialects
-from bivouac.core.settings import Network
 from bivouac.core.store import Tx
 
-from . import bodies, listing, settings
+from . import bodies, listing
 from .extensions import EXTENSIONS
 from .records import Standard
 from .service import (
@@ -352,9 +351,8 @@ ROUTES = [
 ]  # fmt: skip
 
 
-def mount(chosen: Network) -> Mount:
-    """The service under its prefix, with the operator's settings taken over."""
-    settings.configure(chosen)
+def mount() -> Mount:
+    """The service under its prefix."""
     return Mount(
         prefix="/network",
         service_type="network",

@@ -206,7 +206,7 @@ def _subnets_read(call: Call) -> Condition:
         return "", []
     return (
         "(subnets.project_id = ? OR EXISTS (SELECT 1 FROM networks WHERE networks.id = subnets.network_id AND "
-        "(networks.shared = 1 OR networks.external = 1 OR networks.project_id = ?)))",
+        "(networks.shared = 1 OR networks.project_id = ?)))",
         [call.project_id, call.project_id],
     )
 

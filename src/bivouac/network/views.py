@@ -223,7 +223,9 @@ def security_groups(tx: Tx, call: Call, rows: Sequence[SecurityGroup]) -> list[V
     rules: dict[str, list[View]] = {row.id: [] for row in rows}
     for batch in _batches([row.id for row in rows]):
         found = tx.select(
-            SecurityGroupRule, f"WHERE security_group_id IN ({', '.join('?' for _ in batch)}) ORDER BY created_at, id",
+            SecurityGroupRule,
+            f"WHERE security_group_id IN ({', '.join('?' for _ in batch)}) "
+            "ORDER BY created_at, direction, ethertype, id",
             *batch,
         )  # fmt: skip
         for view in security_group_rules(tx, call, found):

@@ -8,7 +8,6 @@ from bivouac.core.call import Call, Caller
 from bivouac.core.clock import ManualClock
 from bivouac.core.http import Application, Request
 from bivouac.core.policy import Policy
-from bivouac.core.settings import Network
 from bivouac.core.store import Store
 from bivouac.network.api import mount
 from bivouac.network.policy import POLICY
@@ -23,7 +22,7 @@ class Cloud:
         self.store = store
         self.policy = Policy(POLICY)
         self.clock = ManualClock()
-        self.mount = mount(Network())
+        self.mount = mount()
         self.application = Application(
             store=store, policy=self.policy, clock=self.clock, mounts=[self.mount], authenticate=self._authenticate
         )

@@ -8,13 +8,13 @@ a chassis says are up. W - H is inserted, H - W deleted, what differs changed, i
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from bivouac.core import ovsdb
 from bivouac.core.crash import side_effect
 from bivouac.core.store import Store, Tx
 
-from .. import settings
 from ..records import FLOATING_IP, METADATA, ROUTER_OWNERS, Port
 from ..service.standard import PROJECTION
 from . import snapshot
@@ -37,8 +37,17 @@ class Projection:
     name = PROJECTION
     concurrency = 1
 
-    def __init__(self, store: Store, northbound: str, southbound: str, interval_s: float = 30.0):
+    def __init__(
+        self,
+        store: Store,
+        northbound: str,
+        southbound: str,
+        name_servers: Sequence[str] = (),
+        interval_s: float = 30.0,
+    ):
         self.interval_s = interval_s
+        self._name_servers = tuple(name_servers)
+        """Told to guests on subnets that name no servers themselves."""
         self._store = store
         self._remotes = (northbound, southbound)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="projection")
@@ -77,7 +86,7 @@ class Projection:
         if key == "all" or chassis != self._chassis or north.moved != self._north_seen:
             rows = self._store.read_now(snapshot.read)
             rows.chassis = chassis
-            rows.name_servers = tuple(settings.current.name_servers)
+            rows.name_servers = self._name_servers
             operations = difference(desired(rows), north.tables)
             if operations:
                 side_effect("northbound")

@@ -6,9 +6,9 @@ from bivouac.core.call import Call
 from bivouac.core.errors import Conflict
 from bivouac.core.store import Duplicate, Tx
 
-from .. import settings
 from ..bodies import NetworkChange, NewNetwork
-from ..records import METADATA, Network, Port, Router, Subnet
+from ..records import METADATA, FloatingIp, Network, Port, Router, Subnet
+from ..settings import defaults
 from . import quotas
 from .standard import (
     changed,
@@ -24,7 +24,7 @@ from .standard import (
     touch,
 )
 
-SMALLEST_MTU = 68
+SMALLEST_MTU, LARGEST_MTU = 68, 1500
 _RESTRICTED = {
     "shared": "shared", "external": "router:external", "is_default": "is_default",
     "network_type": "provider:network_type", "physical_network": "provider:physical_network",
@@ -41,10 +41,11 @@ def create(tx: Tx, call: Call, body: NewNetwork) -> Network:
     sent = {wire for name, wire in _RESTRICTED.items() if getattr(body, name) not in (UNSET, None, False)}
     enforce_given(call, "create_network", dict.fromkeys(sent), policy_target)
     quotas.claim(tx, project_id, "network")
-    segment = _segment(body)
+    chosen = defaults(tx)
+    segment = _segment(body, chosen.physical_network)
     fields = {name: value for name, value in given(body, *_COLUMNS).items() if name != "mtu"}
     network = Network(
-        **fresh(call, project_id, body.description), **fields, **segment, mtu=_mtu(body.mtu),
+        **fresh(call, project_id, body.description), **fields, **segment, mtu=_mtu(body.mtu, chosen.mtu),
         availability_zone_hints=_zones(body.availability_zone_hints),
     )  # fmt: skip
     try:
@@ -69,7 +70,7 @@ def update(tx: Tx, call: Call, id: str, body: NetworkChange, revision: int | Non
         raise invalid("Plugin does not support updating provider attributes", "InvalidInput")
     fields = given(body, *_COLUMNS, "description")
     if "mtu" in fields:
-        fields["mtu"] = _mtu(fields["mtu"])
+        fields["mtu"] = _mtu(fields["mtu"], defaults(tx).mtu)
     if "description" in fields:
         fields["description"] = fields["description"] or ""
     if network.external and fields.get("external") is False:
@@ -85,16 +86,22 @@ def update(tx: Tx, call: Call, id: str, body: NetworkChange, revision: int | Non
 
 
 def delete(tx: Tx, call: Call, id: str) -> None:
-    """Remove a network with its subnets. Raises NotFound, Forbidden, Conflict (ports are on it)."""
+    """Remove a network with its subnets and the floating IPs of it that lead nowhere.
+
+    Raises NotFound, Forbidden, Conflict (ports are on it).
+    """
     network = get(tx, call, Network, id)
     call.enforce("delete_network", target(network))
-    if tx.count(Port, "WHERE network_id = ? AND device_owner <> ?", id, METADATA):
+    idle = "SELECT floating_port_id FROM floating_ips WHERE floating_network_id = ? AND port_id IS NULL"
+    if tx.count(Port, f"WHERE network_id = ? AND device_owner <> ? AND id NOT IN ({idle})", id, METADATA, id):
         raise in_use(
             f"Unable to complete operation on network {id}. There are one or more ports still in use on the network.",
             "NetworkInUse",
         )
     from .ports import remove  # noqa: PLC0415 - ports know networks too
 
+    for floating in tx.select(FloatingIp, "WHERE floating_network_id = ? AND port_id IS NULL", id):
+        tx.delete(floating)
     for port in tx.select(Port, "WHERE network_id = ?", id):
         remove(tx, port)
     tx.delete_where(Subnet, "network_id = ?", id)
@@ -102,13 +109,13 @@ def delete(tx: Tx, call: Call, id: str) -> None:
     changed(tx)
 
 
-def _mtu(wanted: object) -> int:
+def _mtu(wanted: object, default: int) -> int:
     if wanted in (UNSET, 0):
-        return settings.current.mtu
+        return default
     if not isinstance(wanted, int) or not SMALLEST_MTU <= wanted <= 65535:
         raise invalid(f"Invalid input for mtu. Reason: '{wanted}' is not an MTU.", "HTTPBadRequest")
-    if wanted > settings.current.mtu and wanted > 1500:
-        raise invalid(f"Invalid input for operation: Requested MTU {wanted} is too big, maximum is 1500.")
+    if wanted > max(default, LARGEST_MTU):
+        raise invalid(f"Invalid input for operation: Requested MTU {wanted} is too big, maximum is {LARGEST_MTU}.")
     return wanted
 
 
@@ -116,7 +123,7 @@ def _zones(wanted: object) -> list[str]:
     return list(wanted) if isinstance(wanted, list) else []
 
 
-def _segment(body: NewNetwork) -> dict[str, object]:
+def _segment(body: NewNetwork, known: str) -> dict[str, object]:
     """Type, physical network and VLAN of a new network. Raises BadRequest."""
     kind = body.network_type or "" if body.network_type is not UNSET else ""
     physical = body.physical_network if body.physical_network is not UNSET else None
@@ -133,7 +140,7 @@ def _segment(body: NewNetwork) -> dict[str, object]:
         raise invalid(f"Invalid input for operation: network_type value '{kind}' not supported.")
     if not physical:
         raise invalid(f"Invalid input for operation: physical_network required for {kind} provider network.")
-    if physical != settings.current.physical_network:
+    if physical != known:
         raise invalid(
             f"Invalid input for operation: physical_network '{physical}' unknown for {kind} provider network."
         )

@@ -233,9 +233,9 @@ def _check_ports(protocol: str | None, low: int | None, high: int | None) -> Non
         raise invalid("Must also specify protocol if port range is given.", "SecurityGroupProtocolRequiredWithPorts")
     number = protocol_number(protocol)
     if number in (ICMP, ICMPV6):
-        for name, value in (("port_range_min (ICMP type)", low), ("port_range_max (ICMP code)", high)):
+        for name, value in (("type (port_range_min)", low), ("code (port_range_max)", high)):
             if value is not None and value > 255:
-                raise invalid(f"Invalid value for ICMP {name}: {value}. It must be 0 to 255.",
+                raise invalid(f"Invalid value for ICMP {name} {value}. It must be 0 to 255.",
                               "SecurityGroupInvalidIcmpValue")  # fmt: skip
         if low is None:
             raise invalid(f"ICMP code (port-range-max) {high} is provided but ICMP type (port-range-min) is missing.",
