@@ -98,7 +98,8 @@ class Cloud:
         asyncio.run(self.application(scope, receive, send))
         out = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
         payload = b"".join(message.get("body", b"") for message in sent[1:])
-        return Answer(sent[0]["status"], out, json.loads(payload) if payload else None)
+        is_json = out.get("content-type") == "application/json"
+        return Answer(sent[0]["status"], out, json.loads(payload) if payload and is_json else payload or None)
 
     def get(self, path: str, token: str | None = None, **headers: str) -> Answer:
         return self.ask("GET", path, None, token, **headers)
