@@ -8,6 +8,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable
+from typing import cast
 
 import httptools
 
@@ -44,10 +45,10 @@ class _Connection(asyncio.Protocol):
 
     # --- the connection
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        self._transport = transport
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's own are of no common class
         if len(self._open) >= MAX_CONNECTIONS:
-            transport.abort()
+            self._transport.abort()
             return
         self._open.add(self)
         self._wait()
