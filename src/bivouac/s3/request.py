@@ -15,11 +15,13 @@ from bivouac.s3.errors import S3Error
 class Body(Protocol):
     """The body as it arrives, still in its transfer coding of S3 (aws-chunked), no longer in that of HTTP."""
 
-    async def read(self, limit: int) -> bytes:
-        """All of it. Raises S3Error (MaxMessageLengthExceeded)."""
-        ...
-
-    def __aiter__(self) -> AsyncIterator[bytes]: ...
+    @property
+    def has_body(self) -> bool: ...
+    @property
+    def content_length(self) -> int | None: ...
+    async def read(self, limit: int) -> bytes: ...
+    def read_now(self) -> bytes | None: ...
+    def chunks(self) -> AsyncIterator[memoryview]: ...
 
 
 class Credential(Struct, frozen=True):
@@ -76,13 +78,10 @@ class Request:
             self.query.setdefault(name, value)
 
     def content_length(self) -> int | None:
-        """Raises InvalidArgument for anything but a number."""
-        text = self.headers.get("content-length")
-        if text is None or text == "":
-            return None
-        if not text.isascii() or not text.isdigit():
-            raise S3Error("InvalidArgument", "Content-Length is not a number.")
-        return int(text)
+        """None: no body, or of a length not known beforehand."""
+        if "content-length" in self.headers:
+            return self.body.content_length or 0
+        return None
 
     def integer(self, name: str, default: int, low: int = 0, high: int = 2**31 - 1) -> int:
         """A number from the query. Raises InvalidArgument."""

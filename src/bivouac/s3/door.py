@@ -1,0 +1,150 @@
+"""The S3 door: from an HTTP request to an answer.
+
+Authenticate, find the operation in the table, run it, turn what it raises into S3's XML, add what every answer has
+(request id, CORS), and
+write the access log. `S3Door.handle` serves `bivouac.objects.http.Server`.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from bivouac.objects.http import Disconnected, Response
+from bivouac.objects.http import Request as HttpRequest
+from bivouac.objects.store import errors as store_errors
+from bivouac.objects.store.interface import Store
+from bivouac.s3 import names
+from bivouac.s3.authenticate import Authenticator, Lookup
+from bivouac.s3.call import Call, new_request_id
+from bivouac.s3.delivery import LogDelivery
+from bivouac.s3.documents import cors, keys
+from bivouac.s3.encryption import MasterKeys
+from bivouac.s3.errors import S3Error, error_body
+from bivouac.s3.events import Events
+from bivouac.s3.operations import find
+from bivouac.s3.preflight import preflight
+from bivouac.s3.refusals import refusal
+from bivouac.s3.request import Request
+
+log = logging.getLogger("bivouac.s3")
+HOST_ID = "bivouac"
+FindEmail = Callable[[str], Awaitable[str | None]]
+
+
+async def _no_email(address: str) -> str | None:
+    return None
+
+
+class S3Door:
+    """`domains` are host names under which buckets are addressed as BUCKET.DOMAIN. `find_email` gives the project of
+    an address."""
+
+    def __init__(
+        self,
+        store: Store,
+        lookup: Lookup,
+        directory: Path,
+        *,
+        region: str = "RegionOne",
+        domains: tuple[str, ...] = (),
+        now: Callable[[], float] = time.time,
+        find_email: FindEmail = _no_email,
+        project_exists: Callable[[str], Awaitable[bool]] | None = None,
+    ) -> None:
+        self.store = store
+        self.region = region
+        self.domains = tuple(domain.lower() for domain in domains)
+        self.now = now
+        self.find_email = find_email
+        self.project_exists = project_exists
+        self.authenticator = Authenticator(lookup)
+        self.masters = MasterKeys(directory / "s3-master.key")
+        self.logs = LogDelivery(store, directory / "s3-logs", region, now)
+        self.events = Events(region)
+        self.names: dict[str, str] = {}
+
+    def display_name(self, project: str) -> str:
+        """The name of a project, if one of its members was here since the start; else its id."""
+        return self.names.get(project, project)
+
+    async def handle(self, http: HttpRequest) -> Response:
+        """One request. Never raises but Disconnected."""
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in http.headers.items()}
+        request = Request(http.method, http.target, http.query, headers, http, http.peer, http.secure)
+        request_id, now = new_request_id(), self.now()
+        call: Call | None = None
+        error: S3Error | None = None
+        try:
+            bucket, key = names.split(headers.get("host", ""), http.target, self.domains)
+            call = Call(self, request, bucket, key, request_id, now)
+            response = await self._run(call)
+        except S3Error as refused:
+            error = refused
+        except store_errors.StoreError as refused:
+            error = refusal(refused, call)
+        except Disconnected:
+            raise
+        except Exception:
+            log.exception("an S3 request failed", extra={"request_id": request_id, "method": http.method})
+            error = S3Error("InternalError")
+        if error is not None:
+            response = self._error(call, request, error, request_id)
+        if "origin" in headers and call is not None:
+            self._cors(call, headers, response)
+        response.headers.append(("x-amz-request-id", request_id))
+        response.headers.append(("x-amz-id-2", HOST_ID))
+        if call is not None and call.operation and self.logs.wanted(call):
+            await self.logs.record(call, response, error)
+        return response
+
+    async def _run(self, call: Call) -> Response:
+        request = call.request
+        if request.method == "OPTIONS":
+            return await preflight(call)
+        virtual = call.bucket if call.bucket and not request.raw_path.startswith(b"/" + call.bucket.encode()) else ""
+        call.caller, call.proof = await self.authenticator.authenticate(request, call.now, virtual)
+        if call.caller is not None:
+            call.project = call.caller.project_id
+            if not call.project:
+                raise S3Error("AccessDenied", "The credential is not for a project.")
+            if call.project not in self.names:
+                self.names[call.project] = call.caller.project_name or call.project
+        operation = find(call)
+        call.operation = operation.log
+        response = await operation.run(call)
+        if not call.authorised:
+            raise RuntimeError(f"{operation.name} answered without asking for permission")
+        return response
+
+    def _error(self, call: Call | None, request: Request, error: S3Error, request_id: str) -> Response:
+        headers = list(error.headers.items())
+        if error.status == 304:
+            return Response(304, headers)
+        if error.status >= 500:
+            log.warning("S3 answered %s: %s", error.code, error.message, extra={"request_id": request_id})
+        headers.append(("content-type", "application/xml"))
+        if call is not None and call.bucket and "BucketName" not in error.elements:
+            error.elements["BucketName"] = call.bucket
+        resource = request.raw_path.decode("latin-1")
+        body = error_body(error, resource, request_id, HOST_ID)
+        if request.method == "HEAD":
+            return Response(error.status, headers, b"", len(body))
+        return Response(error.status, headers, body)
+
+    def _cors(self, call: Call, headers: dict[str, str], response: Response) -> None:
+        """Tell a browser that the bucket's rules let it see this answer."""
+        container = getattr(call, "container", None)
+        text = container.documents.get(keys.CORS) if container is not None else None
+        if text is None or call.request.method == "OPTIONS":
+            return
+        rule = cors.match(cors.load(text), headers["origin"], call.request.method)
+        if rule is not None:
+            response.headers.extend(cors.answer_headers(rule, headers["origin"]).items())
+
+    async def close(self) -> None:
+        """Write the logs that wait, and let events go out."""
+        await self.logs.close()
+        await self.events.close()
