@@ -9,7 +9,7 @@ OWN_KEYS = "rule:context_is_admin or user_id:%(user_id)s"
 
 _NAMES: dict[str, tuple[str, ...]] = {
     ANYBODY: (
-        "flavors", "os-availability-zone:list", "extensions", "os-quota-sets:defaults",
+        "flavors", "os-availability-zone:list", "extensions", "os-quota-sets:defaults", "images",
     ),
     OWN_KEYS: tuple(f"os-keypairs:{verb}" for verb in ("index", "show", "create", "delete")),
     READER: (

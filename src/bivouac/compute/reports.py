@@ -16,6 +16,7 @@ from bivouac.placement import service as placement
 
 from . import neighbours
 from .records import Fault, Migration, Server, ServerAction
+from .service.proxied_images import rotate
 from .service.servers import finish_delete
 from .service.tasks import finish_actions
 from .states import TASKS
@@ -174,6 +175,10 @@ def _follow_up(tx: Tx, server: Server, settled: Settled, now: float) -> None:
         action = tx.get(ServerAction, server.id, server.action_id)
         if action is not None and "image_id" in action.arguments:
             neighbours.image().fail_snapshot(tx, action.arguments["image_id"])
+    if task == "backup" and not settled.failure:
+        action = tx.get(ServerAction, server.id, server.action_id)
+        if action is not None:
+            rotate(tx, server.id, action.arguments["backup_type"], action.arguments["rotation"], now)
     if task in ("resize", "migrate", "revert_resize"):
         status = "error" if settled.failure else "reverted" if task == "revert_resize" else "finished"
         tx.update_where(

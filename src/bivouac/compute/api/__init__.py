@@ -14,7 +14,9 @@ from . import (
     flavors,
     groups,
     hypervisors,
+    images,
     keypairs,
+    proxied_network,
     quotas,
     server_actions,
     server_parts,
@@ -39,6 +41,8 @@ ROUTES = [
     *aggregates.ROUTES,
     *usage.ROUTES,
     *extensions.ROUTES,
+    *images.ROUTES,
+    *proxied_network.ROUTES,
 ]
 
 

@@ -9,9 +9,10 @@ from bivouac.core.errors import BadRequest, Conflict
 from bivouac.core.http import Request, Response
 from bivouac.core.ids import is_uuid
 
+from ..neighbours import NetworkRequest
 from ..service import images, power, resize
 from ..service import servers as service
-from . import consoles
+from . import consoles, proxied_network
 from .fields import Body, Description, Metadata, Name, Uuid, convert, operation
 from .server_view import changed_view, sight
 from .values import Base64, DiskConfig, Personality, address, checked_base64, files_of
@@ -157,6 +158,11 @@ async def begin_resize(request: Request, server_id: str, body: Resize) -> Respon
     return ACCEPTED
 
 
+async def migrate(request: Request, server_id: str, argument: Any) -> Response:
+    await request.write(resize.migrate, server_id)
+    return ACCEPTED
+
+
 async def confirm_resize(request: Request, server_id: str, argument: Any) -> Response:
     await request.write(resize.confirm_resize, server_id)
     return Response(None, 204)
@@ -185,6 +191,20 @@ def _image_answer(request: Request, image_id: str) -> Response:
 
 async def create_image(request: Request, server_id: str, body: CreateImage) -> Response:
     return _image_answer(request, await request.write(images.create_image, server_id, body.name, body.metadata))
+
+
+class CreateBackup(Body):
+    name: Name
+    backup_type: str
+    rotation: int
+    metadata: Metadata = {}
+
+
+async def create_backup(request: Request, server_id: str, body: CreateBackup) -> Response:
+    image_id = await request.write(
+        images.create_backup, server_id, body.name, body.backup_type, body.rotation, body.metadata
+    )
+    return _image_answer(request, image_id)
 
 
 async def shelve(request: Request, server_id: str, argument: Any) -> Response:
@@ -275,6 +295,16 @@ async def restore(request: Request, server_id: str, argument: Any) -> Response:
     raise Conflict(f"Cannot 'restore' instance {server_id} while it is in vm_state {server.phase}")
 
 
+async def add_fixed_ip(request: Request, server_id: str, body: proxied_network.AddFixedIp) -> Response:
+    await request.write(power.attach_interface, server_id, NetworkRequest(network_id=body.networkId))
+    return ACCEPTED
+
+
+async def remove_fixed_ip(request: Request, server_id: str, body: proxied_network.RemoveFixedIp) -> Response:
+    await request.write(power.remove_fixed_ip, server_id, body.address)
+    return ACCEPTED
+
+
 # --- the table -----------------------------------------------------------------------------------------------------
 
 _S = "os_compute_api:servers:"
@@ -291,6 +321,14 @@ ACTIONS: dict[str, Action] = {
     "resize": Action(begin_resize, _S + "resize", Resize),
     "confirmResize": Action(confirm_resize, _S + "confirm_resize"),
     "revertResize": Action(revert_resize, _S + "revert_resize"),
+    "createBackup": Action(create_backup, _P + "os-create-backup", CreateBackup),
+    "migrate": Action(migrate, _P + "os-migrate-server:migrate"),
+    "addFloatingIp": Action(proxied_network.add_floating, _P + "os-floating-ips:add", proxied_network.AddFloatingIp,
+                            until=(2, 43)),
+    "removeFloatingIp": Action(proxied_network.remove_floating, _P + "os-floating-ips:remove",
+                               proxied_network.RemoveFloatingIp, until=(2, 43)),
+    "addFixedIp": Action(add_fixed_ip, _P + "os-multinic:add", proxied_network.AddFixedIp, until=(2, 43)),
+    "removeFixedIp": Action(remove_fixed_ip, _P + "os-multinic:remove", proxied_network.RemoveFixedIp, until=(2, 43)),
     "createImage": Action(create_image, _S + "create_image", CreateImage),
     "rescue": Action(rescue, _P + "os-rescue", Rescue | None),
     "unrescue": Action(unrescue, _P + "os-unrescue"),
@@ -310,7 +348,7 @@ ACTIONS: dict[str, Action] = {
     "injectNetworkInfo": Action(tell_network, _P + "os-admin-actions:inject_network_info"),
     "forceDelete": Action(force_delete, _P + "os-deferred-delete:force"),
     "restore": Action(restore, _P + "os-deferred-delete:restore"),
-}
+}  # fmt: skip
 
 
 async def act(request: Request, server_id: str) -> Response:

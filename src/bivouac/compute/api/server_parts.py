@@ -223,7 +223,7 @@ async def diagnostics(request: Request, server_id: str) -> dict[str, Any]:
     found = await request.mount.service.hosts.ask(server.host, "diagnostics", {"server_id": server.id})
     if request.version >= (2, 48):
         return found
-    flat: dict[str, Any] = {"memory": (found.get("memory_details") or {}).get("maximum", 0) * 1024}
+    flat: dict[str, Any] = {"memory": ((found.get("memory_details") or {}).get("maximum") or 0) * 1024}
     for number, cpu in enumerate(found.get("cpu_details") or []):
         flat[f"cpu{cpu.get('id', number)}_time"] = cpu.get("time") or 0
     for disk in found.get("disk_details") or []:
@@ -231,18 +231,6 @@ async def diagnostics(request: Request, server_id: str) -> dict[str, Any]:
     for nic in found.get("nic_details") or []:
         flat |= {f"nic_{nic.get('mac_address', '')}_{key}": v for key, v in nic.items() if isinstance(v, int)}
     return flat
-
-
-async def list_groups(request: Request, server_id: str) -> dict[str, Any]:
-    """The server's groups, as the network service shows them to compute."""
-    server, around = await request.read(service.show_server, server_id)
-    names = dict.fromkeys(name for port in around.ports.get(server_id, []) for name in port.security_groups)
-    return {
-        "security_groups": [
-            {"id": name, "name": name, "description": "", "tenant_id": server.project_id, "rules": []}
-            for name in names
-        ]
-    }
 
 
 async def list_volumes(request: Request, server_id: str) -> dict[str, Any]:
@@ -286,7 +274,6 @@ ROUTES = [
     operation("GET", _A, list_actions, _P + "os-instance-actions:list"),
     operation("GET", _A + "/{request_id}", show_action, _P + "os-instance-actions:show"),
     operation("GET", "/servers/{server_id}/diagnostics", diagnostics, _P + "os-server-diagnostics"),
-    operation("GET", "/servers/{server_id}/os-security-groups", list_groups, _P + "os-security-groups:list"),
     operation("GET", "/servers/{server_id}/os-volume_attachments", list_volumes, _P + "os-volumes-attachments:index"),
     operation("GET", "/servers/{server_id}/os-server-password", show_password, _P + "os-server-password:show"),
     operation("DELETE", "/servers/{server_id}/os-server-password", clear_password, _P + "os-server-password:clear",

@@ -208,6 +208,10 @@ def changed_view(see: Sight, server: Server, around: Around) -> dict[str, Any]:
     if see.version >= (2, 75):
         return view(see, server, around)
     shape = base_view(see, server, around.ports.get(server.id, []))
+    shape["addresses"] = {
+        name: [{"version": one["version"], "addr": one["addr"]} for one in found]
+        for name, found in shape["addresses"].items()
+    }
     if see.version >= (2, 71):
         shape["server_groups"] = [server.group_id] if server.group_id else []
     return shape

@@ -199,6 +199,12 @@ async def update_host(request: Request, name: str) -> dict[str, Any]:
     return shape
 
 
+async def refuse_power(request: Request, name: str) -> None:
+    """A host's own power is not this cloud's to switch. Raises NotFound, BadRequest."""
+    await request.read(service.get_host, "name", name, f"Compute host {name} could not be found.")
+    raise BadRequest(f"Host {name} is switched on and off by whoever runs the machine, not through its agent.")
+
+
 _P, _S, _H = "os_compute_api:os-services:", "/os-services", "/os-hosts"
 ROUTES = [
     operation("GET", _S, listing, _P + "list"),
@@ -211,4 +217,7 @@ ROUTES = [
     operation("GET", _H, list_hosts, "os_compute_api:os-hosts:list", until=(2, 42)),
     operation("GET", _H + "/{name}", show_host, "os_compute_api:os-hosts:show", until=(2, 42)),
     operation("PUT", _H + "/{name}", update_host, "os_compute_api:os-hosts:update", body=HostChange, until=(2, 42)),
+    operation("GET", _H + "/{name}/reboot", refuse_power, "os_compute_api:os-hosts:reboot", until=(2, 42)),
+    operation("GET", _H + "/{name}/shutdown", refuse_power, "os_compute_api:os-hosts:shutdown", until=(2, 42)),
+    operation("GET", _H + "/{name}/startup", refuse_power, "os_compute_api:os-hosts:start", until=(2, 42)),
 ]

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bivouac.core.clock import iso_micro
-from bivouac.core.errors import BadRequest
+from bivouac.core.errors import BadRequest, NotFound
 from bivouac.core.http import Request
 
 from ..service import hosts as hosts_service
@@ -67,6 +67,8 @@ def _summary(project_id: str, uses: list[Use], start: float, stop: float, detail
 
 
 async def listing(request: Request) -> dict[str, Any]:
+    if request.path.endswith("/"):
+        raise NotFound("The resource could not be found.")
     strict_query(request, ("start", "end", "detailed", "limit", "marker"))
     start, stop = _span(request)
     limit, marker = _page(request)

@@ -1,4 +1,4 @@
-"""Images of servers: snapshots, and shelving, which is a snapshot that frees the host."""
+"""Images of servers: snapshots, backups with rotation, and shelving, which is a snapshot that frees the host."""
 
 from typing import Any
 
@@ -10,6 +10,7 @@ from bivouac.placement import service as placement
 from .. import neighbours
 from ..records import Boot, Flavor, Server
 from .create import request_for, server_image
+from .proxied_images import check_rotation
 from .quotas import limits_of
 from .servers import get_server
 from .tasks import require, wish
@@ -29,6 +30,25 @@ def create_image(tx: Tx, call: Call, server_id: str, name: str, metadata: dict[s
         raise Forbidden(f"Image metadata limit exceeded: at most {limit} items")
     image_id = neighbours.image().create_snapshot(tx, call, snapshot_of(server, name, "snapshot", metadata))
     wish(tx, call, server, "snapshot", {"image_id": image_id, "disk_format": "qcow2"})
+    return image_id
+
+
+def create_backup(
+    tx: Tx, call: Call, server_id: str, name: str, kind: str, rotation: int, metadata: dict[str, str]
+) -> str:
+    """Begin a backup and return its image's id; older ones beyond the rotation go when it has arrived.
+
+    Raises BadRequest, Conflict, Forbidden, NotFound, OverQuota.
+    """
+    check_rotation(rotation)
+    server = get_server(tx, call, server_id)
+    require(call, server, "backup")
+    if not server.host:
+        raise Conflict(f"Instance {server.id} is on no host, so there is nothing to take an image of.")
+    snapshot = snapshot_of(server, name, "backup", {**metadata, "backup_type": kind})
+    image_id = neighbours.image().create_snapshot(tx, call, snapshot)
+    arguments = {"image_id": image_id, "disk_format": "qcow2", "backup_type": kind, "rotation": rotation}
+    wish(tx, call, server, "backup", arguments)
     return image_id
 
 

@@ -158,6 +158,15 @@ def detach_interface(tx: Tx, call: Call, server_id: str, port_id: str) -> None:
     quiet_wish(tx, call, server, "detach_interface")
 
 
+def remove_fixed_ip(tx: Tx, call: Call, server_id: str, address: str) -> None:
+    """Take the port of a fixed address from a server. Raises BadRequest, Conflict, NotFound."""
+    server = get_server(tx, call, server_id)
+    for port in neighbours.network().ports_of(tx, [server.id]).get(server.id, []):
+        if any(one.address == address and one.kind == "fixed" for one in port.addresses):
+            return detach_interface(tx, call, server_id, port.id)
+    raise BadRequest(f"Fixed IP {address} is not an address of instance {server_id}.")
+
+
 def get_interface(tx: Tx, call: Call, server_id: str, port_id: str) -> neighbours.ServerPort:
     """One port of a server. Raises NotFound."""
     server = get_server(tx, call, server_id)

@@ -78,6 +78,14 @@ def _note_migration(tx: Tx, call: Call, server: Server, flavor_id: str) -> None:
     )  # fmt: skip
 
 
+def migrate(tx: Tx, call: Call, server_id: str) -> None:
+    """A cold move to another host needs a disk that both reach. Raises BadRequest always; Conflict, NotFound first."""
+    server = get_server(tx, call, server_id)
+    require(call, server, "migrate")
+    raise BadRequest(f"No valid host found for cold migrate: the server's disk is on {server.host} and no other host "
+                     "shares it.")  # fmt: skip
+
+
 def confirm_resize(tx: Tx, call: Call, server_id: str) -> None:
     """Keep the new flavor. Raises NotFound, Conflict."""
     server = get_server(tx, call, server_id)
