@@ -20,7 +20,7 @@ from bivouac.core.settings import SettingsError
 from bivouac.core.store import Store, Tx
 from bivouac.identity.records import Credential
 
-from . import conversion, formats, signature
+from . import conversion, formats, inside, signature
 from .definitions import put_in_place
 from .outside import Outside
 from .records import BootDisk, ImageRow
@@ -135,6 +135,7 @@ class ImageService:
         found = await self.inspect(image, source)
         boot = await self._boot_disk(image, source, found, store)
         return Arrival(
+            properties=await self._look_inside(image, source, found, boot),
             store=store,
             blob=f"{image.id}.{image.transfer}",
             digests=digests,
@@ -159,6 +160,17 @@ class ImageService:
         if found.virtual_size > self.settings.max_size_bytes:
             raise TooLarge(f"The disk may have {self.settings.max_size_bytes} bytes, not {found.virtual_size}.")
         return found
+
+    async def _look_inside(
+        self, image: ImageRow, source: Blob, found: formats.Inspection, boot: BootDisk | None
+    ) -> dict[str, str]:
+        """What the guest can drive, as properties that count where the user said nothing."""
+        if image.disk_format in ("aki", "ari", "iso") or _unusable(image, found):
+            return {}
+        if boot is None:
+            return await asyncio.to_thread(inside.look, source, found.format)
+        with self.blobs[boot.store].open(boot.blob) as disk:
+            return await asyncio.to_thread(inside.look, disk, boot.disk_format)
 
     async def _boot_disk(self, image: ImageRow, source: Blob, found: formats.Inspection, store: str) -> BootDisk | None:
         """The qcow2 twin, durable, for formats that hosts cannot take."""

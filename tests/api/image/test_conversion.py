@@ -21,6 +21,7 @@ from bivouac.image.service import transfers
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "unit" / "image"))
 from disk_images import contents, hostile, make, ova  # noqa: E402
+from test_inside import EFI, disk, root  # noqa: E402
 
 
 def call(cloud: Cloud, token: str = "member") -> Call:
@@ -107,6 +108,17 @@ def test_what_hosts_take_as_it_is(cloud: Cloud, fields: dict[str, str], data: by
     assert image.ref.min_disk_bytes == 2 << 30
     assert asyncio.run(collect(cloud, image_id)) == data
     assert cloud.store.read_now(for_compute.image_ref, image_id) == image.ref
+
+
+@pytest.mark.parametrize("kind", ["raw", "qcow2", "vmdk-stream"])
+def test_what_the_guest_can_drive_is_found_and_said(cloud: Cloud, tmp_path: Path, kind: str) -> None:
+    guest = disk(tmp_path, "gpt", root(tmp_path, ["ahci"], ["e1000"]), boot_code=False, first=EFI)
+    data = make(tmp_path, kind, guest)
+    image_id = cloud.image(disk_format=kind.partition("-")[0], hw_vif_model="virtio")
+    assert cloud.upload(image_id, data).status == 204
+    image = cloud.show(image_id)
+    assert (image["hw_disk_bus"], image["hw_firmware_type"], image["hw_vif_model"]) == ("sata", "uefi", "virtio")
+    assert "hw_disk_bus=sata: ahci is in the initramfs" in image["bivouac_inspection"]
 
 
 def test_what_cannot_be_booted(cloud: Cloud) -> None:

@@ -96,7 +96,7 @@ def test_glance_direct(cloud: Cloud) -> None:
     assert request_import(cloud, image_id, "glance-direct").status == 409
     work(cloud)
     image = cloud.show(image_id)
-    assert (image["status"], image["stores"], image["os_glance_importing_to_stores"]) == ("active", "local,archive", "")
+    assert (image["status"], image["stores"], image["os_glance_importing_to_stores"]) == ("active", "archive,local", "")
     assert image["checksum"] == hashlib.md5(DATA).hexdigest()
     task = task_of(cloud, image_id)
     assert (task["status"], task["type"]) == ("success", "api_image_import")
@@ -272,7 +272,7 @@ def test_copy_image(cloud: Cloud) -> None:
     assert request_import(cloud, image_id, "copy-image", "admin", all_stores=True).status == 202
     work(cloud)
     image = cloud.show(image_id)
-    assert (image["status"], image["stores"], image["os_glance_importing_to_stores"]) == ("active", "local,archive", "")
+    assert (image["status"], image["stores"], image["os_glance_importing_to_stores"]) == ("active", "archive,local", "")
     assert request_import(cloud, image_id, "copy-image", "admin", all_stores=True).status == 202
 
 

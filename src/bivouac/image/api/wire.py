@@ -40,7 +40,7 @@ def image_view(image: ImageRow, call: Call | None = None) -> dict[str, Any]:
     if image.failed_import is not None:
         view["os_glance_failed_import"] = image.failed_import
     if image.stores:
-        view["stores"] = ",".join(image.stores)
+        view["stores"] = ",".join(sorted(image.stores))
     if call is None or image.owner == call.project_id or call.allows("get_image_location", target_of(image)):
         view["locations"] = locations.listed(image)
     return view
