@@ -81,7 +81,8 @@ def test_ipv6_addresses_follow_their_mode(cloud: Cloud) -> None:
     ({"port_security_enabled": False, "allowed_address_pairs": [{"ip_address": "1.2.3.4"}]}, 409),
     ({"extra_dhcp_opts": [{"opt_name": "mtu", "opt_value": "1", "ip_version": 5}]}, 400),
     ({"binding:vnic_type": "magic"}, 400), ({"binding:host_id": "host-1"}, 403), ({"network_id": None}, 400),
-    ({"name": "x" * 300}, 400), ({"name": 5}, 400), ({"device_owner": "network:dhcp"}, 201),
+    ({"name": "x" * 300}, 400), ({"name": 5}, 400),
+    ({"dns_name": "a b"}, 400), ({"dns_name": "web.example"}, 201), ({"device_owner": "network:dhcp"}, 201),
 ])  # fmt: skip
 def test_bad_ports_are_refused(cloud: Cloud, fields: dict[str, Any], status: int) -> None:
     network, _ = cloud.tenant_network("one")

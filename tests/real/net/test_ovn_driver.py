@@ -34,7 +34,7 @@ METADATA = MetadataPort("cccccccc-0000-4000-8000-000000000001", "fa:16:3e:00:00:
 SPEC = NetworkSpec(id=NETWORK, generation=1, mtu=1442, metadata_port=METADATA)
 
 
-async def until(condition: Callable[[], Any], what: str, timeout_s: float = 20.0) -> Any:
+async def until(condition: Callable[[], Any], what: str, timeout_s: float = 60.0) -> Any:
     end = time.monotonic() + timeout_s
     while not (seen := condition()):
         assert time.monotonic() < end, f"waited {timeout_s} s for {what}; last saw {seen!r}"

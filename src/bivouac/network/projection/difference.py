@@ -33,31 +33,47 @@ Tables = Mapping[str, Mapping[str, Mapping[str, Any]]]
 """Table -> UUID -> columns in OVSDB's JSON, as a mirror holds them."""
 
 
-def difference(wanted: Wanted, tables: Tables) -> list[ovsdb.Operation]:
-    """The operations that make the database say what is wanted; none when it does."""
-    uuids: dict[Ref, str] = {}
-    refs: dict[str, Ref] = {}
-    doubles: list[tuple[str, str]] = []
-    for table, rows in tables.items():
-        for uuid in sorted(rows):
-            key = ovsdb.from_map(rows[uuid]["external_ids"]).get(OWNER)
-            if key is None:
-                continue
-            ref = Ref(table, key)
-            refs[uuid] = ref
-            if ref in uuids:
-                doubles.append((table, uuid))
-            else:
-                uuids[ref] = uuid
+class Index:
+    """Our rows in the database by reference and by UUID. `doubles` carry a key that another row has already."""
+
+    def __init__(self, tables: Tables):
+        self.uuids: dict[Ref, str] = {}
+        self.refs: dict[str, Ref] = {}
+        self.doubles: list[tuple[str, str]] = []
+        for table, rows in tables.items():
+            for uuid in sorted(rows):
+                key = ovsdb.from_map(rows[uuid]["external_ids"]).get(OWNER)
+                if key is None:
+                    continue
+                ref = Ref(table, key)
+                self.refs[uuid] = ref
+                if ref in self.uuids:
+                    self.doubles.append((table, uuid))
+                else:
+                    self.uuids[ref] = uuid
+
+
+def difference(wanted: Wanted, tables: Tables, known: Wanted | None = None) -> list[ovsdb.Operation]:
+    """The operations that make the database say what is wanted; none when it does.
+
+    `known`: what the database is known to say since nobody else wrote to it; rows that are wanted as they are known
+    are not compared again.
+    """
+    if known is not None and known == wanted:
+        return []
+    index = Index(tables)
+    uuids, refs = index.uuids, index.refs
     names = {ref: f"row{number}" for number, ref in enumerate(wanted) if ref not in uuids}
     operations: list[ovsdb.Operation] = []
     for ref, columns in wanted.items():
+        if known is not None and known.get(ref) == columns and ref in uuids:
+            continue
         if ref in uuids:
             operations += _changes(ref, columns, tables[ref.table][uuids[ref]], uuids, names, refs)
         else:
             row = {name: _encode(value, uuids, names) for name, value in columns.items()}
             operations.append({"op": "insert", "table": ref.table, "uuid-name": names[ref], "row": row})
-    gone = [(ref.table, uuid) for ref, uuid in uuids.items() if ref not in wanted] + doubles
+    gone = [(ref.table, uuid) for ref, uuid in uuids.items() if ref not in wanted] + index.doubles
     for table, uuid in gone:
         if table in ROOT_TABLES:
             operations.append({"op": "delete", "table": table, "where": [["_uuid", "==", ovsdb.uuid_of(uuid)]]})

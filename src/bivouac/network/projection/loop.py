@@ -20,10 +20,12 @@ from ..service.standard import PROJECTION
 from . import snapshot
 from .desired import desired
 from .difference import COLUMNS, difference
+from .model import Wanted
 
 log = logging.getLogger(__name__)
 LOCK = "bivouac_projection"
 LOCK_RETRY_S = 1.0
+LONGEST_PAUSE_S = 1.0
 SOUTHBOUND = {
     "Chassis": ("name", "external_ids", "other_config"),
     "Port_Binding": ("logical_port", "up", "chassis", "type"),
@@ -56,6 +58,7 @@ class Projection:
         self._watched: list[int] = []
         self._chassis: tuple[snapshot.Chassis, ...] = ()
         self._north_seen = 0
+        self._known: Wanted | None = None
         self.last_pass_s = 0.0
 
     async def due(self) -> list[str]:
@@ -71,6 +74,8 @@ class Projection:
         except ovsdb.OvsdbError:
             await loop.run_in_executor(self._thread, self._close)
             raise
+        # Passes grow with the cloud; a pause as long as the last one leaves half of a core to the requests.
+        await asyncio.sleep(min(LONGEST_PAUSE_S, self.last_pass_s))
         self._watch(loop)
         return again
 
@@ -87,12 +92,14 @@ class Projection:
             rows = self._store.read_now(snapshot.read)
             rows.chassis = chassis
             rows.name_servers = self._name_servers
-            operations = difference(desired(rows), north.tables)
+            wanted = desired(rows)
+            known = self._known if north.moved == self._north_seen else None
+            operations = difference(wanted, north.tables, known)
             if operations:
                 side_effect("northbound")
                 north.transact({"op": "assert", "lock": LOCK}, *operations)
             # The server reports a transaction's own changes before it answers it.
-            self._chassis, self._north_seen = chassis, north.moved
+            self._chassis, self._north_seen, self._known = chassis, north.moved, wanted
         self._write_states(south)
         self.last_pass_s = time.monotonic() - started
         return None
@@ -125,6 +132,7 @@ class Projection:
             if session is not None:
                 session.close()
         self._north = self._south = None
+        self._known = None
 
     # --- waking up -----------------------------------------------------------------------------------------------
 

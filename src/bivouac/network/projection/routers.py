@@ -28,10 +28,12 @@ def _router(
     ports = snapshot.ports_by_device.get(router.id, [])
     interfaces = [port for port in ports if port.device_owner == ROUTER_INTERFACE]
     gateway = next((port for port in ports if port.device_owner == ROUTER_GATEWAY), None)
+    # OVN wants an address on every router port, and one refused row would hold back all others.
+    interfaces = [port for port in interfaces if snapshot.held(port)]
     refs = [_interface(draft, snapshot, networks[port.network_id], port) for port in interfaces]
     nat: list[Ref] = []
     routes = [_route(draft, router, one["destination"], one["nexthop"]) for one in router.routes]
-    if gateway is not None:
+    if gateway is not None and snapshot.held(gateway):
         refs.append(_gateway(draft, snapshot, networks[gateway.network_id], gateway))
         routes += _default_routes(draft, snapshot, router, gateway)
         outside = [address for _, address in snapshot.held(gateway) if ":" not in address]

@@ -20,7 +20,7 @@ class SimulatedProjection:
         return ["all"]
 
     async def step(self, key: str) -> float | None:
-        if await self._store.read(_differing):
+        while await self._store.read(_differing):
             await self._store.write(_settle)
         return None
 
@@ -28,13 +28,15 @@ class SimulatedProjection:
         """Nothing is held."""
 
 
-_DIFFERING = "device_owner NOT LIKE 'network:%' AND up <> (CASE WHEN binding_host = '' THEN 0 ELSE 1 END)"
+_DIFFERING = ("up = 0 AND binding_host <> ''", "up = 1 AND binding_host = ''")
+"""Each is answered by an index: a fleet rings for every port."""
 
 
 def _differing(tx: Tx) -> bool:
-    return bool(tx.value(f"SELECT 1 FROM ports WHERE {_DIFFERING} LIMIT 1"))
+    return any(tx.value(f"SELECT 1 FROM ports WHERE {one} LIMIT 1") for one in _DIFFERING)
 
 
 def _settle(tx: Tx) -> None:
-    for port in tx.select(Port, f"WHERE {_DIFFERING} LIMIT 1000"):
-        tx.update(port, up=bool(port.binding_host))
+    for one in _DIFFERING:
+        for port in tx.select(Port, f"WHERE {one} LIMIT 500"):
+            tx.update(port, up=bool(port.binding_host))

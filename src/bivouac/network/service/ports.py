@@ -1,5 +1,6 @@
 """Ports: a place on a network with its MAC address, fixed addresses, security groups and binding."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,6 +32,7 @@ from .standard import (
 )
 
 MAC_ATTEMPTS = 16
+_LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 MOST_PAIRS = 10
 VNIC_TYPES = ("normal", "direct", "macvtap", "baremetal", "direct-physical", "virtio-forwarder", "smart-nic")
 _ENFORCED = {
@@ -65,6 +67,8 @@ def create(tx: Tx, call: Call, body: NewPort) -> Port:
         groups = [security_groups.default_group(tx, call, project_id).id] if port_security else []
     else:
         security_groups.check_visible(tx, call, groups, project_id)
+    if body.dns_name is not UNSET:
+        check_dns_name(body.dns_name)
     port = Port(
         **fresh(call, project_id, body.description),
         network_id=network.id,
@@ -128,6 +132,8 @@ def update(tx: Tx, call: Call, id: str, body: PortChange, revision: int | None =
         fields["binding_host"] = body.binding_host or ""
     if body.binding_profile is not UNSET:
         fields["binding_profile"] = body.binding_profile or {}
+    if body.dns_name is not UNSET:
+        check_dns_name(body.dns_name)
     if body.binding_vnic_type is not UNSET:
         fields["binding_vnic_type"] = _vnic_type(body.binding_vnic_type)
     if body.mac_address is not UNSET:
@@ -257,6 +263,13 @@ def _vnic_type(wanted: Any) -> str:
         raise invalid(f"Invalid input for binding:vnic_type. Reason: '{wanted}' is not in {list(VNIC_TYPES)}.",
                       "HTTPBadRequest")  # fmt: skip
     return wanted
+
+
+def check_dns_name(name: str) -> None:
+    """A host name as RFC 1123 has it, with or without a domain; empty for none. Raises BadRequest."""
+    labels = name.rstrip(".").split(".") if name else []
+    if len(name) > 253 or not all(_LABEL.fullmatch(one) for one in labels):
+        raise invalid(f"Invalid input for dns_name. Reason: '{name}' is not a valid DNS name.", "HTTPBadRequest")
 
 
 def _pairs(wanted: list[AddressPair]) -> list[dict[str, str]]:
