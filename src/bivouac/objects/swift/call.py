@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
+from time import gmtime
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import parse_qsl, unquote_to_bytes
 
@@ -115,10 +117,14 @@ def from_timestamp(text: str) -> int | None:
 
 def iso_time(time: int) -> str:
     """As in listings: 2026-01-01T00:00:00.000000."""
-    import datetime
+    return f"{_iso_seconds(time // 1_000_000)}.{time % 1_000_000:06d}"
 
-    moment = datetime.datetime.fromtimestamp(time // 1_000_000, datetime.UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{time % 1_000_000:06d}"
+
+@lru_cache(maxsize=4096)
+def _iso_seconds(seconds: int) -> str:
+    """A listing's entries often share their second."""
+    t = gmtime(seconds)
+    return f"{t.tm_year}-{t.tm_mon:02d}-{t.tm_mday:02d}T{t.tm_hour:02d}:{t.tm_min:02d}:{t.tm_sec:02d}"
 
 
 def whole_seconds(time: int) -> int:
