@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import gc
+import os
 import signal
 import sys
 
@@ -16,6 +17,7 @@ from .cloud import build
 
 
 async def _run(state: str) -> None:
+    os.umask(0o077)  # the database and the images are nobody else's to read
     settings = load(state)
     log.configure(settings.log_level)
     cloud = build(settings)

@@ -21,7 +21,7 @@ def root_mount(services: list[Mount]) -> Mount:
     async def index(request: Request) -> Response:
         """Where each service answers."""
         origin = request.application.origin(request)
-        endpoints = {mount.service_type: origin + mount.prefix for mount in services}
+        endpoints = {mount.service_type: origin + mount.prefix for mount in reversed(services)}
         return Response({"name": "Bivouac", "version": __version__, "endpoints": endpoints})
 
     async def health(request: Request) -> Response:
@@ -35,11 +35,11 @@ def root_mount(services: list[Mount]) -> Mount:
 
     async def describe(request: Request, service: str) -> Response:
         """The OpenAPI document of one service, at `?version=` or the newest microversion."""
-        for mount in services:
-            if mount.service_type == service:
-                return Response(openapi.document(mount))
-        known = ", ".join(mount.service_type for mount in services)
-        raise NotFound(f"There is no service {service}. Known: {known}.")
+        found = [mount for mount in services if mount.service_type == service]
+        if not found:
+            known = ", ".join(sorted({mount.service_type for mount in services}))
+            raise NotFound(f"There is no service {service}. Known: {known}.")
+        return Response(openapi.document(max(found, key=lambda mount: len(mount.routes))))
 
     routes = [
         Route(method="GET", path="/", handler=index, rule=PUBLIC),

@@ -31,6 +31,12 @@ FILES = {
 NEED_QEMU = pytest.mark.skipif(shutil.which("qemu-img") is None, reason="needs qemu-img")
 
 
+def pytest_folders(folder: Path) -> list[Path]:
+    """The folders above that pytest made (one more for each worker), which the guests' users must walk through."""
+    above = list(folder.parents)
+    return above[: next(i for i, one in enumerate(above) if one.name.startswith("pytest-of-")) + 1]
+
+
 def local(folder: Path) -> LocalDisks:
     return LocalDisks(folder, lambda spec: FILES)
 
@@ -81,7 +87,7 @@ def test_an_overlay_is_a_whole_qcow2_on_its_base(tmp_path: Path) -> None:
 @NEED_QEMU
 def test_other_formats_become_qcow2(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
-    for parent in list(tmp_path.parents)[:2]:
+    for parent in pytest_folders(tmp_path):
         parent.chmod(0o711)
     source = tmp_path / "guest.vmdk"
     subprocess.run(["qemu-img", "create", "-q", "-f", "vmdk", str(source), "4M"], check=True)
@@ -190,7 +196,7 @@ def test_images_go_when_nothing_needs_them(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="runs tools as another user")
 def test_ephemeral_and_swap_disks(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
-    for parent in list(tmp_path.parents)[:2]:
+    for parent in pytest_folders(tmp_path):
         parent.chmod(0o711)
 
     async def body() -> None:
