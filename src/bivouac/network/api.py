@@ -124,7 +124,7 @@ def _revision(request: Request) -> int | None:
     if not text.startswith("revision_number="):
         return None
     number = text.partition("=")[2]
-    if not number.isdigit():
+    if not (number.isascii() and number.isdigit()):
         raise BadRequest("Bad format of If-Match: it wants revision_number=N.", type="HTTPBadRequest")
     return int(number)
 

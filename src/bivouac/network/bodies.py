@@ -6,6 +6,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 Text = Annotated[str, Meta(max_length=255)]
 LongText = Annotated[str, Meta(max_length=4096)]
+Count = Annotated[int, Meta(ge=0, le=2**62)]
 Fixed = dict[str, Any]
 Maybe = UnsetType
 
@@ -98,7 +99,7 @@ class NewSubnetpool(_Body, kw_only=True):
     default_prefixlen: int | str | Maybe = UNSET
     min_prefixlen: int | str | Maybe = UNSET
     max_prefixlen: int | str | Maybe = UNSET
-    default_quota: int | None | Maybe = UNSET
+    default_quota: Count | None | Maybe = UNSET
     shared: bool | Maybe = UNSET
     is_default: bool | Maybe = UNSET
 
@@ -108,7 +109,7 @@ class SubnetpoolChange(_Change, kw_only=True):
     default_prefixlen: int | str | Maybe = UNSET
     min_prefixlen: int | str | Maybe = UNSET
     max_prefixlen: int | str | Maybe = UNSET
-    default_quota: int | None | Maybe = UNSET
+    default_quota: Count | None | Maybe = UNSET
     is_default: bool | Maybe = UNSET
 
 

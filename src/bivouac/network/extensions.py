@@ -40,6 +40,7 @@ standard-attr-revisions|Revisions of everything.
 standard-attr-tag|Tags on everything.
 standard-attr-timestamp|Times of creation and change.
 stateful-security-group|Groups may be stateless.
+subnet-external-network|Subnets of external networks are seen by all.
 subnet-service-types|Subnets for certain device owners.
 subnet_allocation|Subnet pools.
 """

@@ -5,6 +5,7 @@ decided on the shown page. Source: Neutron's API reference, "Filtering and Colum
 """
 
 import ipaddress
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ from .service.standard import invalid, not_found
 from .views import VIEWS, View
 
 Condition = tuple[str, list[Any]]
+_NUMBER = re.compile(r"-?[0-9]{1,18}")
 _CONTROL = {"fields", "limit", "marker", "sort_key", "sort_dir", "page_reverse"}
 _TAGS = ("tags", "tags-any", "not-tags", "not-tags-any")
 
@@ -114,7 +116,7 @@ def _column_condition(kind: Kind, wire: str, column: str, given: Sequence[str]) 
         if hint is bool:
             values.append(int(_boolean(wire, one)))
         elif hint in (int, int | None):
-            if not one.lstrip("-").isdigit() or len(one) > 18:
+            if not _NUMBER.fullmatch(one):
                 raise invalid(f"Invalid input for {wire}. Reason: '{one}' is not an integer.", "HTTPBadRequest")
             values.append(int(one))
         else:
@@ -166,7 +168,7 @@ def _limit(asked: dict[str, list[str]]) -> int | None:
     text = asked.get("limit", [""])[-1]
     if not text:
         return None
-    if not text.isdigit() or len(text) > 9:
+    if not _NUMBER.fullmatch(text) or text[0] == "-":
         raise BadRequest(f"Invalid input for limit. Reason: '{text}' is not a number.", type="HTTPBadRequest")
     return int(text) or None
 
@@ -206,7 +208,7 @@ def _subnets_read(call: Call) -> Condition:
         return "", []
     return (
         "(subnets.project_id = ? OR EXISTS (SELECT 1 FROM networks WHERE networks.id = subnets.network_id AND "
-        "(networks.shared = 1 OR networks.project_id = ?)))",
+        "(networks.shared = 1 OR networks.external = 1 OR networks.project_id = ?)))",
         [call.project_id, call.project_id],
     )
 

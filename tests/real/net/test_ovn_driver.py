@@ -15,6 +15,7 @@ import pytest
 
 from bivouac.core import crash, ovsdb
 from bivouac.drivers.net.ovn import Central, HostNetwork, OvnDriver
+from bivouac.drivers.net.ovn.kernel import device_exists
 from bivouac.hostspec.network import MetadataPort, NetworkSpec
 from bivouac.hostspec.server import PortSpec
 
@@ -246,6 +247,35 @@ def test_every_crash_of_the_agent_converges(tmp_path: Path) -> None:
                         assert await driver.observe_ports() == {}
                         assert await driver.observe_networks() == ()
             await driver.stop()
+
+    with own_namespace():
+        asyncio.run(walk())
+        assert leftovers(tmp_path) == []
+
+
+def test_metadata_that_vanished_is_made_anew(tmp_path: Path) -> None:
+    """The namespace goes (with it the veth), and its name stays behind as an empty file: metadata answers again."""
+
+    async def walk() -> None:
+        async with cloud(tmp_path) as (central, driver):
+            make_network(central)
+            tap = await driver.ensure_port("server", PORT_A)
+            await driver.ensure_network(SPEC)
+            await driver.stop()
+            namespace = f"bivouac-{(tmp_path / 'ovn-host' / 'cloud').read_text()}-{NETWORK}"
+            subprocess.run(["ip", "netns", "del", namespace], check=True)
+            Path("/run/netns", namespace).touch()
+            again = OvnDriver(driver.settings)
+            await again.start()
+            guest = Guest(tap, PORT_A.mac_address)
+            try:
+                guest.address("10.0.0.10/24", "169.254.1.1/16")
+                await until(lambda: not device_exists(f"md{NETWORK[:11]}"), "the veth to go")
+                assert await again.ensure_network(SPEC) is not None
+                await until(lambda: guest.reaches("10.0.0.2"), "the guest to reach the metadata port")
+            finally:
+                guest.close()
+                await again.stop()
 
     with own_namespace():
         asyncio.run(walk())

@@ -56,12 +56,12 @@ def get(tx: Tx, call: Call, row_class: type[R], id: str) -> R:
 
 
 def _own_network(tx: Tx, call: Call, row: Standard) -> bool:
-    """Subnets of a network that is shared, and ports and subnets on a network one owns, are seen too."""
+    """Subnets of a network that one may see, and ports and subnets on a network one owns, are seen too."""
     network_id = getattr(row, "network_id", None)
     network = tx.get(Network, network_id) if network_id else None
     if network is None:
         return False
-    if row.TABLE == "subnets" and network.shared:
+    if row.TABLE == "subnets" and visible(call, network):
         return True
     return network.project_id == call.project_id
 

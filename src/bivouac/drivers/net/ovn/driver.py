@@ -242,6 +242,9 @@ class OvnDriver:
         namespace = metadata.namespace_name(self._cloud, network.id)
         device = metadata.device_name(network.id)
         assert network.metadata_port is not None
+        # As for taps: a device that vanished and returns stays dead in a switch that has not forgotten it.
+        if not kernel.device_exists(device) and self.switch.unplug(device):
+            self.switch.settle()
         metadata.ensure_namespace(namespace, device, network)
         wanted = Plugged(device, network.metadata_port.id, "", network.id, network.metadata_port.mac_address)
         if self.switch.plugged().get(device) != wanted:

@@ -63,6 +63,19 @@ def checksum_in_software(name: str) -> None:
         fcntl.ioctl(control, _SIOCETHTOOL, request)
 
 
+def namespace_exists(name: str) -> bool:
+    """Whether a named network namespace is there. A name with nothing mounted on it, left by an `ip netns add` that
+    was killed half-way, is taken away."""
+    path = NAMESPACES / name
+    try:
+        mounted = path.stat().st_dev != NAMESPACES.stat().st_dev
+    except FileNotFoundError:
+        return False
+    if not mounted:
+        path.unlink()
+    return mounted
+
+
 def ip_batch(lines: Iterable[str], namespace: str = "") -> None:
     """Several `ip` commands in one process. Raises CommandError at the first that fails."""
     command = ["ip", *(["-n", namespace] if namespace else []), "-batch", "-"]

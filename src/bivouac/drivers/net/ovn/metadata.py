@@ -51,7 +51,7 @@ def ensure_namespace(namespace: str, device: str, network: NetworkSpec) -> None:
     """The namespace, the veth with its peer inside, and exactly the addresses of the metadata port."""
     port = network.metadata_port
     assert port is not None
-    if not (kernel.NAMESPACES / namespace).exists():
+    if not kernel.namespace_exists(namespace):
         side_effect(f"create namespace {namespace}")
         run(["ip", "netns", "add", namespace])
     if not kernel.device_exists(device):
