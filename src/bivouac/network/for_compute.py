@@ -8,8 +8,11 @@ import ipaddress
 import re
 import time
 from collections.abc import Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, Literal
 
+import msgspec
 from msgspec import Struct
 
 from bivouac.core.call import Call
@@ -24,7 +27,6 @@ from .service.standard import (
     SPEC_BELL,
     addresses_of,
     changed,
-    floating_ips_of,
     get,
     set_port_groups,
     touch,
@@ -181,7 +183,7 @@ def attach_port(
         port = touch(tx, call, port, **fields, made_by_compute=True, dns_name=_dns_name(hostname))
     changed(tx)
     tx.ring(SPEC_BELL, server_id)
-    return _server_ports(tx, [port])[0]
+    return _server_ports(tx, "ports.id", [port.id])[0]
 
 
 def _make(tx: Tx, call: Call, request: Any, project_id: str, groups: Sequence[str]) -> r.Port:
@@ -263,7 +265,7 @@ def _move(tx: Tx, port: r.Port, **fields: Any) -> r.Port:
 def ports_of(tx: Tx, server_ids: Sequence[str]) -> dict[str, list[ServerPort]]:
     """Ports of many servers in a few statements, in the order in which they were attached."""
     found: dict[str, list[ServerPort]] = {id: [] for id in server_ids}
-    for port in _server_ports(tx, _ports_of(tx, server_ids)):
+    for port in _server_ports(tx, "ports.device_id", server_ids):
         found[port.server_id].append(port)
     return found
 
@@ -323,32 +325,49 @@ def _ports_of(tx: Tx, server_ids: Sequence[str]) -> list[r.Port]:
     return found
 
 
-def _server_ports(tx: Tx, rows: Sequence[r.Port]) -> list[ServerPort]:
-    ids = [row.id for row in rows]
-    held = addresses_of(tx, ids)
-    floating: dict[tuple[str, str], list[str]] = {}
-    for one in floating_ips_of(tx, ids):
-        floating.setdefault((one.port_id or "", one.fixed_ip_address or ""), []).append(one.floating_ip_address)
-    networks = {id: (name, mtu) for id, name, mtu in _by_ids(
-        tx, "SELECT id, name, mtu FROM networks", sorted({row.network_id for row in rows}))}  # fmt: skip
-    groups = dict(_by_ids(
-        tx, "SELECT id, name FROM security_groups", sorted({one for row in rows for one in row.security_groups})
-    ))  # fmt: skip
-    found = []
-    for row in rows:
-        addresses_: list[Address] = []
-        for one in held[row.id]:
-            version: Literal[4, 6] = 6 if ":" in one.address else 4
-            addresses_.append(Address(one.address, version, one.subnet_id))
-            for outside in floating.get((row.id, one.address), ()):
-                addresses_.append(Address(outside, 4, "", "floating"))
-        name, mtu = networks[row.network_id]
+_SERVER_PORTS = (
+    "SELECT ports.device_id, ports.id, ports.network_id, networks.name, networks.mtu, ports.mac_address, "
+    "ports.admin_state_up, ports.up, ports.binding_host, ports.security_groups, ports.device_tag, "
+    "ports.made_by_compute, addresses.address, addresses.subnet_id, floating_ips.floating_ip_address "
+    "FROM ports JOIN networks ON networks.id = ports.network_id "
+    "LEFT JOIN addresses ON addresses.port_id = ports.id "
+    "LEFT JOIN floating_ips ON floating_ips.port_id = ports.id AND "
+    "floating_ips.fixed_ip_address = addresses.address WHERE {} "
+    "ORDER BY ports.attached_at, ports.created_at, ports.id, addresses.position, addresses.number, floating_ips.id"
+)
+"""One row for each address of each port, and for each floating IP of an address: a page of servers costs two
+statements, and no row is decoded further than it is needed."""
+_decode_groups = msgspec.json.Decoder(list[str]).decode
+
+
+def _server_ports(tx: Tx, column: str, ids: Sequence[str]) -> list[ServerPort]:
+    """Ports of servers, by a column of `ports`."""
+    rows: list[tuple[Any, ...]] = []
+    for start in range(0, len(ids), 500):
+        batch = ids[start : start + 500]
+        where = f"{column} IN ({', '.join('?' for _ in batch)}) AND ports.device_owner LIKE 'compute:%'"
+        rows += tx.query(_SERVER_PORTS.format(where), *batch)
+    texts = {row[9] for row in rows}
+    groups = {text: _decode_groups(text) for text in texts}
+    names = dict(
+        _by_ids(tx, "SELECT id, name FROM security_groups", sorted({one for g in groups.values() for one in g}))
+    )
+    named = {text: tuple(names[one] for one in group if one in names) for text, group in groups.items()}
+    found: list[ServerPort] = []
+    for id, lines in groupby(rows, itemgetter(1)):
+        addresses: list[Address] = []
+        last = None
+        for row in lines:
+            address = row[12]
+            if address is not None and address != last:
+                addresses.append(Address(address, 6 if ":" in address else 4, row[13]))
+                last = address
+            if row[14] is not None:
+                addresses.append(Address(row[14], 4, "", "floating"))
         found.append(
             ServerPort(
-                id=row.id, server_id=row.device_id, network_id=row.network_id, network_name=name,
-                mac_address=row.mac_address, mtu=mtu, status=row.status, addresses=tuple(addresses_),
-                security_groups=tuple(groups[one] for one in row.security_groups if one in groups),
-                tag=row.device_tag, made_by_compute=row.made_by_compute,
+                id, row[0], row[2], row[3], row[5], row[4], "ACTIVE" if row[6] and row[7] and row[8] else "DOWN",
+                tuple(addresses), named[row[9]], row[10], bool(row[11]),
             )
         )  # fmt: skip
     return found

@@ -10,7 +10,7 @@ from bivouac.core.errors import BadRequest, Conflict, NotFound
 from bivouac.core.ids import new_uuid
 from bivouac.core.store import Tx
 
-from ..records import COMPUTE, Address, FloatingIp, Network, Port, PortSecurityGroup, Standard
+from ..records import COMPUTE, Address, Network, Port, PortSecurityGroup, Standard
 
 R = TypeVar("R", bound=Standard)
 PROJECTION = "network-projection"
@@ -159,12 +159,3 @@ def set_port_groups(tx: Tx, port_id: str, groups: list[str]) -> None:
     tx.execute("DELETE FROM port_security_groups WHERE port_id = ?", port_id)
     for group in groups:
         tx.insert(PortSecurityGroup(port_id=port_id, security_group_id=group))
-
-
-def floating_ips_of(tx: Tx, port_ids: list[str]) -> list[FloatingIp]:
-    """Floating IPs that lead to the ports."""
-    found: list[FloatingIp] = []
-    for start in range(0, len(port_ids), 500):
-        batch = port_ids[start : start + 500]
-        found += tx.select(FloatingIp, f"WHERE port_id IN ({', '.join('?' for _ in batch)}) ORDER BY id", *batch)
-    return found
