@@ -102,11 +102,11 @@ class Call:
     def check_key(self) -> None:
         names.check_key(self.key)
 
-    async def document(self, limit: int = MAX_DOCUMENT_BYTES) -> bytes:
+    async def document(self, limit: int = MAX_DOCUMENT_BYTES, of_body: bool = True) -> bytes:
         """The whole body, checked against everything the request says of it. Raises S3Error."""
         from bivouac.s3.receive import receive_document
 
-        return await receive_document(self, limit)
+        return await receive_document(self, limit, of_body)
 
     def xml(self, root: str, inner: str, headers: list[tuple[str, str]] | None = None) -> Response:
         return self.xml_bytes(xml.document(root, inner), headers)

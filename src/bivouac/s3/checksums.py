@@ -112,7 +112,7 @@ class Expected(Struct, frozen=True):
 
 
 def expected(headers: dict[str, str]) -> Expected | None:
-    """What the header fields say of the body's checksum. Raises InvalidRequest."""
+    """What the header fields say of the body's checksum. Raises InvalidRequest, BadDigest."""
     found: Expected | None = None
     for header, algorithm in HEADERS.items():
         value = headers.get(header)
@@ -137,13 +137,13 @@ def expected(headers: dict[str, str]) -> Expected | None:
 
 
 def check_value(algorithm: str, value: str, header: str) -> None:
-    """Raises InvalidRequest unless it is base64 of the right length."""
+    """Raises BadDigest unless it is base64 of the right length: it cannot be the checksum of anything."""
     try:
         good = len(base64.b64decode(value, validate=True)) == LENGTHS[algorithm]
     except (binascii.Error, ValueError):
         good = False
     if not good:
-        raise S3Error("InvalidRequest", f"Value for {header} header is invalid.")
+        raise S3Error("BadDigest", f"Value for {header} header is invalid.")
 
 
 def mismatch(algorithm: str) -> S3Error:

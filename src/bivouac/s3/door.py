@@ -16,7 +16,7 @@ from bivouac.objects.http import Disconnected, Response
 from bivouac.objects.http import Request as HttpRequest
 from bivouac.objects.store import errors as store_errors
 from bivouac.objects.store.interface import Store
-from bivouac.s3 import names
+from bivouac.s3 import names, websites
 from bivouac.s3.authenticate import Authenticator, Lookup
 from bivouac.s3.call import Call, new_request_id
 from bivouac.s3.delivery import LogDelivery
@@ -78,9 +78,16 @@ class S3Door:
         call: Call | None = None
         error: S3Error | None = None
         try:
-            bucket, key = names.split(headers.get("host", ""), http.target, self.domains)
-            call = Call(self, request, bucket, key, request_id, now)
-            response = await self._run(call)
+            host = headers.get("host", "")
+            site = websites.bucket_of(host, self.domains) if websites.LABEL in host else ""
+            if site:
+                _, key = names.split(f"{site}.s3", http.target, ("s3",))
+                call = Call(self, request, site, key, request_id, now)
+                response = await websites.serve(call)
+            else:
+                bucket, key = names.split(host, http.target, self.domains)
+                call = Call(self, request, bucket, key, request_id, now)
+                response = await self._run(call)
         except S3Error as refused:
             error = refused
         except store_errors.StoreError as refused:
@@ -140,7 +147,8 @@ class S3Door:
         text = container.documents.get(keys.CORS) if container is not None else None
         if text is None or call.request.method == "OPTIONS":
             return
-        rule = cors.match(cors.load(text), headers["origin"], call.request.method)
+        method = headers.get("access-control-request-method", call.request.method)
+        rule = cors.match(cors.load(text), headers["origin"], method)
         if rule is not None:
             response.headers.extend(cors.answer_headers(rule, headers["origin"]).items())
 

@@ -229,13 +229,19 @@ def refuse_key(customer: CustomerKey | None) -> None:
         raise S3Error("InvalidRequest", "The encryption parameters are not applicable to this object.")
 
 
-class Stream:
-    """Encrypts or decrypts (counter mode is its own inverse) from `offset` of one part; part 0 is an object put at
-    once."""
+def new_nonce() -> str:
+    """For one part of a multipart upload: sent again, a part must not meet the same key stream."""
+    return secrets.token_hex(16)
 
-    def __init__(self, key: bytes, part: int, offset: int = 0) -> None:
-        counter = (part << 64) + offset // BLOCK
-        self._cipher = Cipher(algorithms.AES(key), modes.CTR(counter.to_bytes(BLOCK, "big"))).encryptor()
+
+class Stream:
+    """Encrypts or decrypts (counter mode is its own inverse) from `offset` of an object or, with its nonce, a part."""
+
+    def __init__(self, key: bytes, nonce: str = "", offset: int = 0) -> None:
+        if nonce:
+            key = hmac.digest(key, nonce.encode(), "sha256")
+        counter = (offset // BLOCK).to_bytes(BLOCK, "big")
+        self._cipher = Cipher(algorithms.AES(key), modes.CTR(counter)).encryptor()
         if skip := offset % BLOCK:
             self._cipher.update(bytes(skip))
 

@@ -11,6 +11,7 @@ import asyncio
 import logging
 from urllib.parse import quote, urlsplit
 
+from bivouac.objects.store.interface import Container
 from bivouac.s3.call import Call
 from bivouac.s3.conditions import iso_millis
 from bivouac.s3.documents import keys, notification
@@ -30,18 +31,23 @@ class Events:
         self._task: asyncio.Task[None] | None = None
 
     def publish(self, call: Call, event: str, key: str, size: int, etag: str, version: int | None) -> None:
-        """Queue an event for every hook of the bucket that wants it."""
-        container = getattr(call, "container", None)
-        text = container.documents.get(keys.NOTIFICATION) if container is not None else None
-        if text is None or container is None:
+        """Queue an event for every hook of the request's bucket that wants it."""
+        self.emit(call.container, call.now, event, key, size, etag, version)
+
+    def emit(
+        self, container: Container, now: float, event: str, key: str, size: int, etag: str, version: int | None
+    ) -> None:
+        """Queue an event of a bucket."""
+        text = container.documents.get(keys.NOTIFICATION)
+        if text is None:
             return
         for rule in notification.load(text):
             if not rule.wants(event, key):
                 continue
-            record = {"key": quote(key), "size": size, "eTag": etag, "sequencer": f"{int(call.now * 1_000_000):016X}"}
+            record = {"key": quote(key), "size": size, "eTag": etag, "sequencer": f"{int(now * 1_000_000):016X}"}
             if version is not None:
                 record["versionId"] = str(version)
-            moment = iso_millis(int(call.now * 1_000_000))
+            moment = iso_millis(int(now * 1_000_000))
             body = notification.cloud_event(event, moment, self._region, container.name, container.account, record)
             try:
                 self._queue.put_nowait((rule.url, body))

@@ -38,7 +38,7 @@ class Received(Struct):
 class Promise:
     """What the request says of its body, and the hashes that will tell."""
 
-    def __init__(self, call: Call, algorithm: str = "", want_md5: bool = False) -> None:
+    def __init__(self, call: Call, algorithm: str = "", want_md5: bool = False, of_body: bool = True) -> None:
         headers = call.request.headers
         self.proof = call.proof
         payload = call.proof.payload
@@ -52,7 +52,7 @@ class Promise:
                 "x-amz-content-sha256 must be UNSIGNED-PAYLOAD, a STREAMING-... kind or a valid sha256 value.",
             )
         self.md5 = self._content_md5(headers)
-        self.expected = checksums.expected(headers)
+        self.expected = checksums.expected(headers) if of_body else None
         if self.expected is not None:
             algorithm = self.expected.algorithm
         elif not algorithm and (named := headers.get("x-amz-sdk-checksum-algorithm")):
@@ -137,9 +137,10 @@ async def _decoded(call: Call, promise: Promise, trailers: dict[str, str]) -> As
     trailers.update(decoder.trailers)
 
 
-async def receive_document(call: Call, limit: int) -> bytes:
-    """A whole small body. Raises MaxMessageLengthExceeded and whatever a broken promise is."""
-    promise = Promise(call)
+async def receive_document(call: Call, limit: int, of_body: bool = True) -> bytes:
+    """A whole small body. Without `of_body` the checksum headers speak of something else (a whole object). Raises
+    MaxMessageLengthExceeded and whatever a broken promise is."""
+    promise = Promise(call, of_body=of_body)
     parts, size, trailers = [], 0, {}
     if promise.length is not None and promise.length > limit:
         raise S3Error("MaxMessageLengthExceeded")

@@ -52,7 +52,7 @@ def refusal(error: errors.StoreError, call: Call | None) -> S3Error:
 
 
 def _no_such_object(error: errors.NoSuchObject, call: Call | None) -> S3Error:
-    headers = {}
+    headers = {"x-amz-delete-marker": "false"}
     if isinstance(error.marker, ObjectRecord):
         headers = {"x-amz-delete-marker": "true", "x-amz-version-id": version_id(error.marker)}
     wanted = call.request.query.get("versionId") if call is not None else None

@@ -30,7 +30,7 @@ def parse(text: str | None) -> tuple[int | None, bool]:
 
 
 def headers_of(container: Container, version: int, null_version: bool) -> list[tuple[str, str]]:
-    """x-amz-version-id of an answer; nothing in a bucket that never had versions."""
-    if container.versioning is Versioning.OFF:
+    """x-amz-version-id of an answer to a write; nothing where the write made no version of its own."""
+    if container.versioning is Versioning.OFF or null_version:
         return []
-    return [("x-amz-version-id", NULL if null_version else str(version))]
+    return [("x-amz-version-id", str(version))]

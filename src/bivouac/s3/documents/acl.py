@@ -31,11 +31,11 @@ CANNED = (
     "aws-exec-read",
 )
 HEADERS = {
-    "x-amz-grant-full-control": "FULL_CONTROL",
     "x-amz-grant-read": "READ",
     "x-amz-grant-write": "WRITE",
     "x-amz-grant-read-acp": "READ_ACP",
     "x-amz-grant-write-acp": "WRITE_ACP",
+    "x-amz-grant-full-control": "FULL_CONTROL",
 }
 MAX_GRANTS = 100
 
@@ -157,7 +157,7 @@ def _grantee(grantee: xml.Element, permission: str) -> Grant:
 def to_xml(acl: Acl) -> bytes:
     """The AccessControlPolicy."""
     inner = f"<Owner>{xml.leaf('ID', acl.owner)}{xml.leaf('DisplayName', acl.owner_name)}</Owner>"
-    grants = "".join(_grant_xml(grant) for grant in acl.grants)
+    grants = "".join(_grant_xml(grant) for grant in sorted(acl.grants, key=lambda one: not one.group))
     return xml.document("AccessControlPolicy", f"{inner}<AccessControlList>{grants}</AccessControlList>")
 
 

@@ -53,7 +53,7 @@ def parse_header(text: str | None) -> dict[str, str]:
     if not text:
         return {}
     try:
-        pairs = parse_qsl(text, keep_blank_values=True, strict_parsing=True, max_num_fields=64)
+        pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=64)
     except ValueError:
         raise S3Error(
             "InvalidArgument",

@@ -49,9 +49,7 @@ async def acl_of_headers(
 
 def check_acl(container: Container, acl: Acl) -> None:
     """Whether the bucket takes ACLs at all, and this one. Raises AccessControlListNotSupported or AccessDenied."""
-    if access.ownership(container) == "BucketOwnerEnforced" and acl.grants != (
-        acls.Grant("FULL_CONTROL", container.account, name=acl.owner_name),
-    ):
+    if access.ownership(container) == "BucketOwnerEnforced":
         raise S3Error("AccessControlListNotSupported")
     if acls.is_public(acl) and access.public_access_block(container).block_acls:
         raise S3Error("AccessDenied", "The bucket's public access block refuses public ACLs.")

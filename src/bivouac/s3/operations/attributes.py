@@ -70,7 +70,7 @@ def _parts(call: Call, parts: list[tuple[int, int, dict[str, str]]], detailed: b
     marker, most = _number(call, "x-amz-part-number-marker", 0), min(_number(call, "x-amz-max-parts", 1000), 1000)
     later = [part for part in parts if part[0] > marker]
     page = later[:most]
-    inner = xml.leaf("TotalPartsCount", len(parts)) + xml.leaf("PartNumberMarker", marker)
+    inner = xml.leaf("PartsCount", len(parts)) + xml.leaf("PartNumberMarker", marker)
     inner += xml.leaf("NextPartNumberMarker", page[-1][0] if page else 0) + xml.leaf("MaxParts", most)
     inner += xml.leaf("IsTruncated", len(later) > len(page))
     for number, size, facts in page:

@@ -58,7 +58,7 @@ async def create(call: Call) -> Response:
     except ContainerExists as exists:
         raise S3Error("BucketAlreadyExists", BucketName=exists.name) from None
     call.container = container
-    if not new and acl is not None and container.documents.get(keys.ACL) != kept[keys.ACL]:
+    if not new and container.documents.get(keys.ACL, kept[keys.ACL]) != kept[keys.ACL]:
         raise S3Error("BucketAlreadyExists", BucketName=call.bucket)
     return call.empty(200, [("location", f"/{call.bucket}")])
 

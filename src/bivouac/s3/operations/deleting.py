@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bivouac.objects.http import Response
 from bivouac.objects.store.errors import NoSuchObject, PreconditionFailed, StoreError
-from bivouac.objects.store.interface import Container, Deleted, DeleteObject, ObjectRecord, Versioning
+from bivouac.objects.store.interface import Conditions, Container, Deleted, DeleteObject, ObjectRecord, Versioning
 from bivouac.s3 import access, conditions, xml
 from bivouac.s3.call import Call
 from bivouac.s3.documents import keys
@@ -41,11 +41,33 @@ def bypasses(call: Call) -> bool:
     return True
 
 
-async def _delete(
-    call: Call, key: str, version_text: str | None, wanted: conditions.Conditions | None, bypass: bool
-) -> Deleted:
+async def _has_current(call: Call, key: str, wanted: Conditions) -> bool:
+    """Whether there is something to hold the conditions against; a delete marker never fits an ETag, a size, a time.
+
+    Raises PreconditionFailed.
+    """
+    try:
+        await call.store.get_object(call.container, key)
+    except NoSuchObject as missing:
+        marker = missing.marker
+        if marker is None:
+            return False
+        seconds = marker.modified // 1_000_000
+        if (
+            (wanted.if_match is not None and "*" not in wanted.if_match)
+            or wanted.if_size not in (None, 0)
+            or wanted.if_modified not in (None, seconds)
+        ):
+            raise S3Error("PreconditionFailed") from None
+        return False
+    return True
+
+
+async def _delete(call: Call, key: str, version_text: str | None, wanted: Conditions | None, bypass: bool) -> Deleted:
     version, null = parse(version_text)
     await _allow(call, key, version, null)
+    if wanted is not None and version is None and not null and not await _has_current(call, key, wanted):
+        return Deleted(found=False)
     delete = DeleteObject(
         call.container, key, version, null, wanted, bypass, owner=call.project or call.container.account
     )

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from urllib.parse import quote
 
 from bivouac.objects.http import Response
+from bivouac.objects.store.errors import NoSuchObject
 from bivouac.objects.store.interface import Kind, Listing, ObjectEntry, Page
 from bivouac.s3 import access, xml
 from bivouac.s3.call import Call
@@ -80,7 +81,7 @@ async def objects(call: Call) -> Response:
     listing = Listing(prefix=prefix, delimiter=delimiter, marker=marker, limit=limit)
     page = await call.store.list_objects(call.container, listing) if limit else Page([], False)
     inner = (
-        f"{xml.leaf('Name', call.bucket)}<Prefix>{encode(prefix)}</Prefix><Marker>{encode(marker)}</Marker>"
+        f"{xml.leaf('Name', call.bucket)}{xml.leaf('Prefix', prefix)}<Marker>{encode(marker)}</Marker>"
         f"<MaxKeys>{limit}</MaxKeys>"
     )
     if delimiter:
@@ -153,6 +154,14 @@ def _version_marker(call: Call, name: str, text: str) -> int | None:
     return int(text) if text and text != NULL else None
 
 
+async def _null_version(call: Call, name: str) -> int:
+    """Where the version called null stands; if it is gone meanwhile, behind all of the name."""
+    try:
+        return (await call.store.get_object(call.container, name, None, True)).version
+    except NoSuchObject:
+        return 0
+
+
 async def versions(call: Call) -> Response:
     """ListObjectVersions: versions and delete markers, newest first within a name."""
     query = call.request.query
@@ -163,7 +172,7 @@ async def versions(call: Call) -> Response:
     id_marker = query.get("version-id-marker", "")
     after = _version_marker(call, marker, id_marker)
     if id_marker == NULL:
-        after = (await call.store.get_object(call.container, marker, None, True)).version
+        after = await _null_version(call, marker)
     listing = Listing(prefix=prefix, delimiter=delimiter, marker=marker, limit=limit, version_marker=after)
     page = await call.store.list_versions(call.container, listing) if limit else Page([], False)
     inner = (
@@ -179,7 +188,7 @@ async def versions(call: Call) -> Response:
         last = page.entries[-1]
         inner += f"<NextKeyMarker>{encode(last.name)}</NextKeyMarker>"
         if not last.prefix:
-            inner += xml.leaf("NextVersionIdMarker", version_id(last))
+            inner += xml.leaf("NextVersionIdMarker", last.version)
     before = marker if after is not None else ""
     for entry in page.entries:
         if entry.prefix:

@@ -38,7 +38,13 @@ async def put_retention(call: Call) -> Response:
     record = await _find(call, "s3:PutObjectRetention")
     wanted = object_lock.parse_retention(await call.document(), call.now)
     held = record.lock is not None and record.lock.legal_hold
-    return await _set(call, record, replace(wanted, legal_hold=held), bypasses(call))
+    old = record.lock
+    bypass = bypasses(call)
+    retained = old is not None and old.mode == "GOVERNANCE" and (old.retain_until or 0) > call.now
+    if retained and old is not None and wanted.mode != old.mode and not bypass:
+        # Amazon asks the permission for the stricter mode too.
+        raise S3Error("AccessDenied", "Access Denied because object protected by object lock.")
+    return await _set(call, record, replace(wanted, legal_hold=held), bypass)
 
 
 async def get_legal_hold(call: Call) -> Response:

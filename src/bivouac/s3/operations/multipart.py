@@ -158,9 +158,9 @@ def _parse(body: bytes) -> list[_Named]:
         found.append(_Named(int(number), etag.strip('"'), values))
     if not found or len(found) > MAX_PART:
         raise S3Error("MalformedXML")
-    if any(one.number >= after.number for one, after in zip(found, found[1:], strict=False)):
+    if any(one.number > after.number for one, after in zip(found, found[1:], strict=False)):
         raise S3Error("InvalidPartOrder")
-    return found
+    return list({one.number: one for one in found}.values())
 
 
 async def _held_parts(call: Call, upload: Multipart) -> dict[int, Part]:
@@ -206,7 +206,7 @@ async def complete(call: Call) -> Response:
     """CompleteMultipartUpload. Done again, it answers as before while the object is the one it made."""
     container = await call.load_bucket()
     upload_id = call.request.query.get("uploadId", "")
-    named = _parse(await call.document(8 << 20))
+    named = _parse(await call.document(8 << 20, of_body=False))
     try:
         upload = await call.store.get_multipart(container, call.key, upload_id)
     except NoSuchUpload:

@@ -13,6 +13,7 @@ from bivouac.s3.call import Call
 from bivouac.s3.documents import acl as acls
 from bivouac.s3.documents import keys, object_lock, tagging
 from bivouac.s3.errors import S3Error
+from bivouac.s3.header_text import text_of
 from bivouac.s3.operations.access_lists import acl_of_headers, check_acl
 from bivouac.s3.operations.reading import expiration_header
 from bivouac.s3.receive import Received, receive
@@ -33,16 +34,6 @@ STORAGE_CLASSES = frozenset(
 )
 MAX_METADATA_BYTES = 2048
 META = "x-amz-meta-"
-
-
-def text_of(value: str) -> str:
-    """A header's value as text: UTF-8 where it is that, else as it came."""
-    if value.isascii():
-        return value
-    try:
-        return value.encode("latin-1").decode()
-    except UnicodeError:
-        return value
 
 
 class Attributes(Struct):
@@ -73,7 +64,7 @@ def kept_headers(headers: dict[str, str]) -> dict[str, str]:
     found = {name: text_of(headers[name]) for name in KEPT_HEADERS if name in headers}
     if "content-encoding" in found:
         codings = [one.strip() for one in found["content-encoding"].split(",") if one.strip().lower() != "aws-chunked"]
-        found["content-encoding"] = ",".join(codings)
+        found["content-encoding"] = ", ".join(codings)
         if not codings:
             del found["content-encoding"]
     return found
@@ -116,8 +107,8 @@ async def owner_and_acl(call: Call, container: Container, documents: dict[str, s
     acl = await acl_of_headers(call, owner, name, container, canned)
     if ownership == "BucketOwnerEnforced":
         wanted = canned or call.header("x-amz-acl")
-        if acl is not None and wanted not in ("private", "bucket-owner-full-control"):
-            check_acl(container, acl)
+        if acl is not None and wanted != "bucket-owner-full-control":
+            raise S3Error("AccessControlListNotSupported")
         return container.account
     if ownership == "BucketOwnerPreferred" and (canned or call.header("x-amz-acl")) == "bucket-owner-full-control":
         return container.account

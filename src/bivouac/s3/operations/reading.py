@@ -10,13 +10,14 @@ import msgspec
 
 from bivouac.objects.http import Response
 from bivouac.objects.store.errors import NoSuchObject
-from bivouac.objects.store.interface import Kind, ObjectRecord, Piece
+from bivouac.objects.store.interface import Kind, ObjectRecord, Piece, Versioning
 from bivouac.s3 import access, checksums, conditions, encryption, large
 from bivouac.s3.call import Call
 from bivouac.s3.documents import keys, lifecycle, object_lock
 from bivouac.s3.errors import S3Error
+from bivouac.s3.header_text import as_sent
 from bivouac.s3.operations.lookup import action_of, find_version, marker_refusal
-from bivouac.s3.versions import headers_of, version_id
+from bivouac.s3.versions import version_id
 
 OVERRIDES = {
     "response-content-type": "content-type",
@@ -41,21 +42,22 @@ def object_headers(call: Call, record: ObjectRecord) -> list[tuple[str, str]]:
     """What GET and HEAD tell about a version."""
     seconds = record.modified // 1_000_000
     headers = [
-        ("content-type", record.content_type or "binary/octet-stream"),
+        ("content-type", as_sent(record.content_type) or "binary/octet-stream"),
         ("etag", f'"{record.etag}"'),
         ("last-modified", conditions.http_date(seconds)),
         ("accept-ranges", "bytes"),
     ]
-    headers += [("x-amz-meta-" + name, value) for name, value in record.metadata.items()]
+    headers += [("x-amz-meta-" + name, as_sent(value)) for name, value in record.metadata.items()]
     if record.headers:
-        headers += [(name, value) for name, value in record.headers.items() if not name.startswith("x-")]
+        headers += [(name, as_sent(value)) for name, value in record.headers.items() if not name.startswith("x-")]
     if record.tags:
         headers.append(("x-amz-tagging-count", str(len(record.tags))))
     if record.lock:
         headers += object_lock.to_headers(record.lock).items()
     if record.documents:
         headers += _document_headers(record.documents)
-    headers += headers_of(call.container, record.version, record.null_version)
+    if call.container.versioning is not Versioning.OFF:
+        headers.append(("x-amz-version-id", version_id(record)))
     if record.current and keys.LIFECYCLE in call.container.documents:
         headers += expiration_header(call, record.name, record.size, record.tags, record.version)
     return headers

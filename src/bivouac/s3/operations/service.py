@@ -7,7 +7,6 @@ from bivouac.objects.store.interface import Listing
 from bivouac.s3 import xml
 from bivouac.s3.call import Call
 from bivouac.s3.conditions import iso_millis
-from bivouac.s3.errors import S3Error
 
 MOST = 10_000
 
@@ -15,7 +14,8 @@ MOST = 10_000
 async def list_buckets(call: Call) -> Response:
     """ListBuckets, with its paging."""
     if not call.project:
-        raise S3Error("AccessDenied", "Anonymous users cannot list buckets.")
+        call.authorised = True
+        return call.xml("ListAllMyBucketsResult", "<Owner><ID>anonymous</ID></Owner><Buckets></Buckets>")
     call.authorised = True
     limit = call.request.integer("max-buckets", MOST, 1, MOST)
     prefix, marker = call.request.query.get("prefix", ""), call.request.query.get("continuation-token", "")

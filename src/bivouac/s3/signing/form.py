@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
+import re
 from typing import Any
 
 import msgspec
@@ -17,7 +18,7 @@ from bivouac.s3.errors import S3Error
 from bivouac.s3.signing import v2, v4
 
 FREE = frozenset(("x-amz-signature", "signature", "file", "policy", "awsaccesskeyid", "x-amz-algorithm"))
-"""Fields that need no condition, as those named x-ignore-*."""
+"""Fields that need no condition, as those named x-ignore-* and x-amz-checksum-*."""
 
 
 def access_key(fields: dict[str, str]) -> str | None:
@@ -65,6 +66,8 @@ def decode_policy(text: str, now: float) -> list[Any]:
         raise S3Error("InvalidPolicyDocument", "Invalid Policy: Policy missing expiration.")
     if not isinstance(conditions, list):
         raise S3Error("InvalidPolicyDocument", "Invalid Policy: Policy missing conditions.")
+    if not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", expiration):
+        raise S3Error("InvalidPolicyDocument", "Invalid Policy: Invalid 'expiration' value.")
     try:
         moment = parse_iso(expiration)
     except ValueError:
@@ -80,7 +83,7 @@ def check_conditions(conditions: list[Any], fields: dict[str, str], size: int) -
         raise S3Error("InvalidPolicyDocument", "Invalid Policy: the list of conditions is empty.")
     covered = set(FREE)
     for condition in conditions:
-        if isinstance(condition, dict):
+        if isinstance(condition, dict) and condition:
             for name, value in condition.items():
                 covered.add(_hold("eq", name, value, fields, condition))
         elif isinstance(condition, list) and len(condition) == 3 and isinstance(condition[0], str):
@@ -94,7 +97,7 @@ def check_conditions(conditions: list[Any], fields: dict[str, str], size: int) -
         else:
             raise S3Error("InvalidPolicyDocument", f"Invalid Policy: Invalid condition {condition!r}.")
     for name in fields:
-        if name not in covered and not name.startswith("x-ignore-"):
+        if name not in covered and not name.startswith(("x-ignore-", "x-amz-checksum-")):
             raise _refuse(f"Extra input fields: {name}")
 
 

@@ -103,20 +103,21 @@ def check_time(request: Request, signature: Signature, now: float) -> None:
         if now > signature.expires:
             raise S3Error("AccessDenied", "Request has expired")
         return
-    text = request.headers.get("x-amz-date") or request.headers.get("date", "")
+    text = request.headers.get("x-amz-date", request.headers.get("date", ""))
     try:
         parsed = parsedate_tz(text)
         moment = timegm(parsed[:9]) - (parsed[9] or 0) if parsed else None
     except (ValueError, OverflowError, IndexError):
         moment = None
-    if moment is None:
+    if moment is None or moment < 0:
         raise S3Error("AccessDenied", "AWS authentication requires a valid Date or x-amz-date header")
     if abs(now - moment) > MAX_SKEW_S:
         raise S3Error("RequestTimeTooSkewed", MaxAllowedSkewMilliseconds=str(MAX_SKEW_S * 1000), RequestTime=text)
 
 
-def string_to_sign(request: Request, signature: Signature, bucket_in_host: str) -> str:
-    """The text that is signed. `bucket_in_host` is the bucket of a virtual-host request, else ""."""
+def string_to_sign(request: Request, signature: Signature, bucket_in_host: str, slash: str = "") -> str:
+    """The text that is signed. `bucket_in_host` is the bucket of a virtual-host request, else ""; some clients sign a
+    `slash` behind a bucket's path that they do not send."""
     headers = request.headers
     prefix = f"x-{signature.vendor}-"
     vendor = "".join(
@@ -126,7 +127,7 @@ def string_to_sign(request: Request, signature: Signature, bucket_in_host: str) 
         date = str(signature.expires)
     else:
         date = "" if prefix + "date" in headers else headers.get("date", "")
-    resource = (f"/{bucket_in_host}" if bucket_in_host else "") + (request.raw_path.decode("latin-1") or "/")
+    resource = (f"/{bucket_in_host}" if bucket_in_host else "") + (request.raw_path.decode("latin-1") or "/") + slash
     query = sorted((name, value) for name, value in request.pairs if name in SUBRESOURCES)
     if query:
         resource += "?" + "&".join(f"{name}={value}" if value else name for name, value in query)
@@ -134,18 +135,26 @@ def string_to_sign(request: Request, signature: Signature, bucket_in_host: str) 
     return f"{request.method}\n{md5}\n{content_type}\n{date}\n{vendor}{resource}"
 
 
+def _bytes(text: str) -> bytes:
+    """Header values came in as latin-1; what the query brought may be beyond."""
+    try:
+        return text.encode("latin-1")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogateescape")
+
+
 def sign(secret: str, text: str) -> str:
-    return base64.b64encode(hmac.digest(secret.encode(), text.encode("utf-8", "surrogateescape"), "sha1")).decode()
+    return base64.b64encode(hmac.digest(secret.encode(), _bytes(text), "sha1")).decode()
 
 
 def check(request: Request, signature: Signature, secret: str, bucket_in_host: str) -> None:
     """Raises SignatureDoesNotMatch."""
     text = string_to_sign(request, signature, bucket_in_host)
-    wanted = (
-        sign(secret, text),
-        base64.b64encode(hmac.digest(secret.encode(), text.encode("latin-1", "replace"), "sha1")).decode(),
+    texts = (
+        [text] if request.raw_path.count(b"/") > 1 else [text, string_to_sign(request, signature, bucket_in_host, "/")]
     )
-    if not any(hmac.compare_digest(one, signature.signature.replace(" ", "+")) for one in wanted):
+    given = signature.signature.replace(" ", "+")
+    if not any(hmac.compare_digest(sign(secret, one), given) for one in texts):
         raise S3Error(
             "SignatureDoesNotMatch",
             AWSAccessKeyId=signature.access_key,
