@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 # Doors of other floors: a module with `async def open_door(store, settings, identity)`, giving a handler for
 # `http.Server` or an object with
 # `start(host, port)` and `stop()`.
-OTHER_DOORS = (("bivouac.s3.door", "s3_port"),)
+OTHER_DOORS = (("bivouac.s3.opening", "s3_port"),)
 
 
 async def _open_other(name: str, store: EmbeddedStore, settings: Settings, identity: Identity) -> Any:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from bivouac.identity.access_rules import allow
 from bivouac.objects.http import Disconnected, Response
 from bivouac.objects.http import Request as HttpRequest
 from bivouac.objects.store import errors as store_errors
@@ -117,6 +118,11 @@ class S3Door:
             call.project = call.caller.project_id
             if not call.project:
                 raise S3Error("AccessDenied", "The credential is not for a project.")
+            rules = call.caller.access_rules
+            if rules is not None and not allow(
+                rules, "object-store", request.method, "", request.raw_path.decode("latin-1")
+            ):
+                raise S3Error("AccessDenied", "The application credential's access rules do not cover this request.")
             if call.project not in self.names:
                 self.names[call.project] = call.caller.project_name or call.project
         operation = find(call)

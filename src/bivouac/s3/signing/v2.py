@@ -150,9 +150,9 @@ def sign(secret: str, text: str) -> str:
 def check(request: Request, signature: Signature, secret: str, bucket_in_host: str) -> None:
     """Raises SignatureDoesNotMatch."""
     text = string_to_sign(request, signature, bucket_in_host)
-    texts = (
-        [text] if request.raw_path.count(b"/") > 1 else [text, string_to_sign(request, signature, bucket_in_host, "/")]
-    )
+    texts = [text]
+    if request.raw_path.count(b"/") == 1:
+        texts.append(string_to_sign(request, signature, bucket_in_host, "/"))
     given = signature.signature.replace(" ", "+")
     if not any(hmac.compare_digest(sign(secret, one), given) for one in texts):
         raise S3Error(
