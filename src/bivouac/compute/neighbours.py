@@ -98,6 +98,17 @@ class Network(Protocol):
         """Ports of many servers in a few statements, in the order in which they were attached."""
         ...
 
+    def address_lines(
+        self, tx: Tx, server_ids: Sequence[str]
+    ) -> list[tuple[str, str, str, str | None, str | None]]:
+        """(server id, network's name, MAC address, fixed address or None, floating IP or None) of many servers, in
+        the order of attaching: `ports_of` for lists, without rows."""
+        ...
+
+    def group_names(self, tx: Tx, server_ids: Sequence[str]) -> list[tuple[str, str]]:
+        """(server id, security group's name) of many servers."""
+        ...
+
     def servers_with_address(self, tx: Tx, version: Literal[4, 6], pattern: str, project_id: str = "") -> list[str]:
         """Ids of servers with an address that matches a regular expression (Nova's `ip` and `ip6` filters)."""
         ...

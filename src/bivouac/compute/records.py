@@ -186,6 +186,51 @@ class Server(Row, frozen=True, kw_only=True):
         return [tag for tag in self.tags.split(",") if tag]
 
 
+class ShownServer(Row, frozen=True, kw_only=True):
+    """The columns of a server that the API shows, as SQL has them: nothing is decoded that is not asked for."""
+
+    TABLE: ClassVar[str] = "servers"
+    id: str
+    project_id: str
+    user_id: str
+    name: str
+    hostname: str
+    description: str | None
+    created_at: float
+    updated_at: float
+    launched_at: float | None
+    terminated_at: float | None
+    deleted_at: float | None
+    reservation_id: str
+    launch_index: int
+    flavor: str
+    image_id: str
+    image_properties: str
+    key_name: str | None
+    metadata: str
+    tags: str
+    user_data: str | None
+    config_drive: int
+    config_drive_wish: str
+    access_ipv4: str
+    access_ipv6: str
+    disk_config: str
+    locked_by: str
+    locked_reason: str | None
+    pinned_zone: str | None
+    availability_zone: str
+    group_id: str | None
+    root_device_name: str
+    certificates: str
+    generation: int
+    task: str
+    host: str
+    phase: str
+    observed_generation: int
+    power_observed: str
+    fault: str | None
+
+
 class ServerAction(Row, frozen=True, kw_only=True):
     """One thing that was done to a server: Nova's instance action, and the operation its host executes once.
 

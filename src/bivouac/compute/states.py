@@ -7,6 +7,7 @@ looked up by both. Sources: Nova's API guide, "Server concepts", and the `status
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Literal
 
 from msgspec import Struct
@@ -113,6 +114,7 @@ class Wire(Struct, frozen=True):
     power_state: int
 
 
+@lru_cache(maxsize=4096)
 def wire(phase: str, task: str, power: str) -> Wire:
     """Derive what the API shows. `task` is empty when none is under way."""
     status = STATUS_OF_PHASE[phase]

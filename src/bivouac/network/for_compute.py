@@ -32,6 +32,22 @@ from .service.standard import (
     touch,
     visible,
 )
+from .shown import address_lines, group_names
+
+__all__ = [
+    "address_lines",
+    "attach_port",
+    "bind_ports",
+    "detach_port",
+    "group_names",
+    "network_data",
+    "network_specs",
+    "ports_of",
+    "release_ports",
+    "resolve_requests",
+    "servers_with_address",
+    "set_server_security_group",
+]
 
 LONGEST_PATTERN = 128
 

@@ -64,6 +64,14 @@ class FakeNetwork:
                 found.setdefault(port.server_id, []).append(port)
         return found
 
+    def address_lines(self, tx: Tx, server_ids: Sequence[str]) -> list[tuple[str, str, str, str | None, str | None]]:
+        return [(port.server_id, port.network_name, port.mac_address, one.address, None)
+                for port in self.ports.values() if port.server_id in server_ids for one in port.addresses]  # fmt: skip
+
+    def group_names(self, tx: Tx, server_ids: Sequence[str]) -> list[tuple[str, str]]:
+        return sorted({(port.server_id, name) for port in self.ports.values() if port.server_id in server_ids
+                       for name in port.security_groups})  # fmt: skip
+
     def servers_with_address(self, tx: Tx, version: int, pattern: str, project_id: str = "") -> list[str]:
         matches = re.compile(pattern)
         return [port.server_id for port in self.ports.values()

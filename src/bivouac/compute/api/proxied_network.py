@@ -85,10 +85,9 @@ async def show_group(request: Request, id: str) -> dict[str, Any]:
 
 
 def _named(body: NewGroup) -> tuple[str, str]:
-    name = body.name.strip()
-    if not name:
+    if not body.name.strip():
         raise BadRequest("Security group name should be at least 1 character long.")
-    return name, (body.description or "").strip()
+    return body.name, body.description or ""
 
 
 async def create_group(request: Request) -> dict[str, Any]:

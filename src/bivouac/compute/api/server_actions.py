@@ -115,9 +115,9 @@ async def rebuild(request: Request, server_id: str, body: Rebuild) -> Response:
         given["user_data"] = checked_base64("user_data", body.user_data) if body.user_data else None
     if body.trusted_image_certificates is not UNSET:
         given["certificates"] = tuple(body.trusted_image_certificates or ())
-    server, around = await request.write(power.rebuild, server_id, body.imageRef, given)
+    password, server, around = await request.write(power.rebuild, server_id, body.imageRef, given)
     see = sight(request)
-    shape = changed_view(see, server, around) | {"adminPass": server.admin_password}
+    shape = changed_view(see, server, around) | {"adminPass": password}
     if (2, 54) <= see.version < (2, 75):
         shape["key_name"] = server.key_name
     if see.version >= (2, 57):

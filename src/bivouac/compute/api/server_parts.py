@@ -117,8 +117,8 @@ def _interface(request: Request, port: ServerPort) -> dict[str, Any]:
 
 
 async def list_interfaces(request: Request, server_id: str) -> dict[str, Any]:
-    _, around = await request.read(service.show_server, server_id)
-    return {"interfaceAttachments": [_interface(request, port) for port in around.ports.get(server_id, [])]}
+    ports = await request.read(power.list_interfaces, server_id)
+    return {"interfaceAttachments": [_interface(request, port) for port in ports]}
 
 
 async def show_interface(request: Request, server_id: str, port_id: str) -> dict[str, Any]:

@@ -4,20 +4,24 @@ Reference: Compute API, "Show Server Details".
 """
 
 import hashlib
+from functools import lru_cache
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from bivouac.core.clock import iso_micro, iso_seconds
 from bivouac.core.http import Request
 
-from ..neighbours import ServerPort
-from ..records import Server
-from ..service.servers import Around
-from ..states import wire
+from ..records import Fault, FlavorShape, ShownServer
+from ..service.servers import Around, Line
+from ..states import Wire, wire
 
 PROGRESS = frozenset({"ACTIVE", "BUILD", "REBUILD", "RESIZE", "VERIFY_RESIZE", "MIGRATING"})
 FAULTY = frozenset({"ERROR", "DELETED"})
+_encode = msgspec.json.Encoder().encode
+_decode_flavor = msgspec.json.Decoder(FlavorShape).decode
+_decode_fault = msgspec.json.Decoder(Fault).decode
 
 
 class Sight(Struct, frozen=True):
@@ -54,29 +58,34 @@ def links(see: Sight, id: str) -> list[dict[str, str]]:
     ]
 
 
-def brief(see: Sight, server: Server) -> dict[str, Any]:
+def brief(see: Sight, server: ShownServer) -> dict[str, Any]:
     """A server in the plain list."""
     return {"id": server.id, "name": server.name, "links": links(see, server.id)}
 
 
-def addresses(ports: list[ServerPort]) -> dict[str, list[dict[str, Any]]]:
-    """Addresses by network name, as shown within a server."""
+Lines = tuple[Line, ...]
+
+
+def addresses(lines: Lines, plain: bool = False) -> dict[str, list[dict[str, Any]]]:
+    """Addresses by network name; `plain` without the extended keys."""
     found: dict[str, list[dict[str, Any]]] = {}
-    for port in ports:
-        shown = found.setdefault(port.network_name, [])
-        for one in port.addresses:
-            shown.append(
-                {
-                    "version": one.version,
-                    "addr": one.address,
-                    "OS-EXT-IPS:type": one.kind,
-                    "OS-EXT-IPS-MAC:mac_addr": port.mac_address,
-                }
-            )
+    last = ""
+    for network, mac, address, floating in lines:
+        shown = found.setdefault(network, [])
+        if address is not None and (key := f"{mac} {address}") != last:
+            shown.append(_address(address, mac, "fixed", plain))
+            last = key
+        if floating is not None:
+            shown.append(_address(floating, mac, "floating", plain))
     return found
 
 
-def image(see: Sight, server: Server) -> Any:
+def _address(address: str, mac: str, kind: str, plain: bool) -> dict[str, Any]:
+    shape: dict[str, Any] = {"version": 6 if ":" in address else 4, "addr": address}
+    return shape if plain else shape | {"OS-EXT-IPS:type": kind, "OS-EXT-IPS-MAC:mac_addr": mac}
+
+
+def image(see: Sight, server: ShownServer) -> Any:
     if not server.image_id:
         return ""
     return {
@@ -85,11 +94,12 @@ def image(see: Sight, server: Server) -> Any:
     }
 
 
-def flavor(see: Sight, server: Server) -> dict[str, Any]:
-    """Its id before 2.47, what it was made of since."""
-    shape = server.flavor
-    if see.version < (2, 47):
-        return {"id": shape.id, "links": [{"rel": "bookmark", "href": f"{see.bookmark}/flavors/{shape.id}"}]}
+@lru_cache(maxsize=1000)
+def flavor(text: str, embedded: bool, bookmark: str) -> dict[str, Any]:
+    """A server's own flavor from its column: its id before 2.47, what it is made of since. Not to be changed."""
+    shape = _decode_flavor(text)
+    if not embedded:
+        return {"id": shape.id, "links": [{"rel": "bookmark", "href": f"{bookmark}/flavors/{shape.id}"}]}
     return {
         "vcpus": shape.vcpus,
         "ram": shape.memory_mib,
@@ -101,27 +111,32 @@ def flavor(see: Sight, server: Server) -> dict[str, Any]:
     }
 
 
+@lru_cache(maxsize=10_000)
 def host_id(project_id: str, host: str) -> str:
     """A name of the host that differs per project, so that tenants learn no topology."""
     return hashlib.sha224(f"{project_id}{host}".encode()).hexdigest() if host else ""
 
 
-def base_view(see: Sight, server: Server, ports: list[ServerPort]) -> dict[str, Any]:
+def state_of(server: ShownServer) -> Wire:
+    task = server.task if server.observed_generation < server.generation else ""
+    return wire(server.phase, task, server.power_observed)
+
+
+def base_view(see: Sight, server: ShownServer, state: Wire, lines: Lines) -> dict[str, Any]:
     """What create's relatives (update, rebuild) and show have in common."""
-    state = wire(server.phase, server.current_task, server.power_observed)
     shape: dict[str, Any] = {
         "id": server.id,
         "name": server.name,
         "status": state.status,
         "tenant_id": server.project_id,
         "user_id": server.user_id,
-        "metadata": server.metadata,
+        "metadata": msgspec.Raw(server.metadata),
         "hostId": host_id(server.project_id, server.host),
         "image": image(see, server),
-        "flavor": flavor(see, server),
+        "flavor": flavor(server.flavor, see.version >= (2, 47), see.bookmark),
         "created": iso_seconds(server.created_at),
         "updated": iso_seconds(server.updated_at),
-        "addresses": addresses(ports),
+        "addresses": addresses(lines),
         "accessIPv4": server.access_ipv4,
         "accessIPv6": server.access_ipv6,
         "links": links(see, server.id),
@@ -130,20 +145,19 @@ def base_view(see: Sight, server: Server, ports: list[ServerPort]) -> dict[str, 
     if state.status in PROGRESS:
         shape["progress"] = 0
     elif state.status in FAULTY and server.fault is not None:
-        fault = {"code": server.fault.code, "created": iso_seconds(server.fault.created),
-                 "message": server.fault.message}  # fmt: skip
-        if see.is_admin and server.fault.details:
-            fault["details"] = server.fault.details
-        shape["fault"] = fault
+        fault = _decode_fault(server.fault)
+        shape["fault"] = {"code": fault.code, "created": iso_seconds(fault.created), "message": fault.message}
+        if see.is_admin and fault.details:
+            shape["fault"]["details"] = fault.details
     version = see.version
     if version >= (2, 9):
         shape["locked"] = bool(server.locked_by)
     if version >= (2, 19):
         shape["description"] = server.description
     if version >= (2, 26):
-        shape["tags"] = server.tag_list
+        shape["tags"] = [tag for tag in server.tags.split(",") if tag]
     if version >= (2, 63):
-        shape["trusted_image_certificates"] = list(server.certificates) or None
+        shape["trusted_image_certificates"] = msgspec.Raw(server.certificates) if server.certificates != "[]" else None
     if version >= (2, 73):
         shape["locked_reason"] = server.locked_reason
     if version >= (2, 96):
@@ -151,18 +165,33 @@ def base_view(see: Sight, server: Server, ports: list[ServerPort]) -> dict[str, 
     return shape
 
 
-def view(see: Sight, server: Server, around: Around, *, show: bool = True) -> dict[str, Any]:
-    """A server in full; `show` False in a list, where its groups are left out."""
-    ports = around.ports.get(server.id, [])
-    shape = base_view(see, server, ports)
-    state = wire(server.phase, server.current_task, server.power_observed)
+def view(see: Sight, server: ShownServer, around: Around, *, show: bool = True) -> msgspec.Raw:
+    """A server in full, encoded; `show` False in a list, where its groups are left out."""
+    return _encoded(see, server, around.addresses.get(server.id, ()), around.groups.get(server.id, ()),
+                    around.host_status.get(server.host, ""), show)  # fmt: skip
+
+
+@lru_cache(maxsize=2048)
+def _encoded(
+    see: Sight, server: ShownServer, lines: Lines, groups: tuple[str, ...], host_status: str, show: bool
+) -> msgspec.Raw:
+    """Remembered by all that it is made of: clients poll, and most servers have not changed since."""
+    return msgspec.Raw(_encode(full_view(see, server, lines, groups, host_status, show)))
+
+
+def full_view(
+    see: Sight, server: ShownServer, lines: Lines, groups: tuple[str, ...], host_status: str, show: bool
+) -> dict[str, Any]:
+    """A server with everything that this sight shows of it."""
+    state = state_of(server)
+    shape = base_view(see, server, state, lines)
     shape["OS-EXT-AZ:availability_zone"] = server.availability_zone if server.host else ""
     shape["config_drive"] = server.config_drive_wish or ("True" if server.config_drive else "")
     shape["key_name"] = server.key_name
     shape["OS-SRV-USG:launched_at"] = iso_micro(server.launched_at, "")
     shape["OS-SRV-USG:terminated_at"] = iso_micro(server.terminated_at, "")
-    if names := dict.fromkeys(name for port in ports for name in port.security_groups):
-        shape["security_groups"] = [{"name": name} for name in names]
+    if groups:
+        shape["security_groups"] = [{"name": name} for name in groups]
     shape["OS-EXT-STS:task_state"] = state.task_state
     shape["OS-EXT-STS:vm_state"] = state.vm_state
     shape["OS-EXT-STS:power_state"] = state.power_state
@@ -173,7 +202,7 @@ def view(see: Sight, server: Server, around: Around, *, show: bool = True) -> di
     if version >= (2, 90):
         shape["OS-EXT-SRV-ATTR:hostname"] = server.hostname
     if see.host_status and server.host:
-        status = around.host_status.get(server.host, "UNKNOWN")
+        status = host_status or "UNKNOWN"
         if see.host_status == "all" or status == "UNKNOWN":
             shape["host_status"] = status
     elif see.host_status == "all":
@@ -183,7 +212,7 @@ def view(see: Sight, server: Server, around: Around, *, show: bool = True) -> di
     return shape
 
 
-def _attributes(see: Sight, server: Server) -> dict[str, Any]:
+def _attributes(see: Sight, server: ShownServer) -> dict[str, Any]:
     """What only operators see."""
     shape: dict[str, Any] = {
         "OS-EXT-SRV-ATTR:host": server.host or None,
@@ -195,23 +224,27 @@ def _attributes(see: Sight, server: Server) -> dict[str, Any]:
             "OS-EXT-SRV-ATTR:reservation_id": server.reservation_id,
             "OS-EXT-SRV-ATTR:launch_index": server.launch_index,
             "OS-EXT-SRV-ATTR:hostname": server.hostname,
-            "OS-EXT-SRV-ATTR:kernel_id": server.image_properties.get("kernel_id", ""),
-            "OS-EXT-SRV-ATTR:ramdisk_id": server.image_properties.get("ramdisk_id", ""),
+            "OS-EXT-SRV-ATTR:kernel_id": _property(server, "kernel_id"),
+            "OS-EXT-SRV-ATTR:ramdisk_id": _property(server, "ramdisk_id"),
             "OS-EXT-SRV-ATTR:root_device_name": server.root_device_name,
             "OS-EXT-SRV-ATTR:user_data": server.user_data,
         }
     return shape
 
 
-def changed_view(see: Sight, server: Server, around: Around) -> dict[str, Any]:
+def _property(server: ShownServer, name: str) -> str:
+    if name not in server.image_properties:
+        return ""
+    return msgspec.json.decode(server.image_properties, type=dict[str, str]).get(name, "")
+
+
+def changed_view(see: Sight, server: ShownServer, around: Around) -> dict[str, Any]:
     """The answer to an update: the common part before 2.75, as shown since."""
+    lines = around.addresses.get(server.id, ())
     if see.version >= (2, 75):
-        return view(see, server, around)
-    shape = base_view(see, server, around.ports.get(server.id, []))
-    shape["addresses"] = {
-        name: [{"version": one["version"], "addr": one["addr"]} for one in found]
-        for name, found in shape["addresses"].items()
-    }
+        host_status = around.host_status.get(server.host, "")
+        return full_view(see, server, lines, around.groups.get(server.id, ()), host_status, True)
+    shape = base_view(see, server, state_of(server), lines) | {"addresses": addresses(lines, plain=True)}
     if see.version >= (2, 71):
         shape["server_groups"] = [server.group_id] if server.group_id else []
     return shape

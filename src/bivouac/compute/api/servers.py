@@ -26,7 +26,7 @@ from .fields import (
     window,
 )
 from .server_filters import filters_of, sort_of
-from .server_view import brief, changed_view, links, sight, view
+from .server_view import addresses, brief, changed_view, links, sight, view
 from .values import Base64, DiskConfig, DiskMapping, Personality, address, checked_base64, disks_of, files_of
 
 Count = Annotated[int, Meta(ge=1, le=0x7FFFFFFF)]
@@ -268,31 +268,15 @@ async def delete(request: Request, server_id: str) -> None:
 
 async def list_addresses(request: Request, server_id: str) -> dict[str, Any]:
     _, around = await request.read(service.show_server, server_id)
-    return {"addresses": _plain(around.ports.get(server_id, []))}
+    return {"addresses": addresses(around.addresses.get(server_id, ()), plain=True)}
 
 
 async def show_addresses(request: Request, server_id: str, network: str) -> dict[str, Any]:
     _, around = await request.read(service.show_server, server_id)
-    found = _plain(around.ports.get(server_id, []))
+    found = addresses(around.addresses.get(server_id, ()), plain=True)
     if network not in found:
         raise NotFound(f"Network {network} could not be found on this server.")
     return {network: found[network]}
-
-
-def _plain(ports: list[Any]) -> dict[str, list[dict[str, Any]]]:
-    """Addresses by network name without the extended keys."""
-    found: dict[str, list[dict[str, Any]]] = {}
-    for port in ports:
-        found.setdefault(port.network_name, []).extend(
-            {"version": one.version, "addr": one.address} for one in port.addresses
-        )
-    return found
-
-
-async def list_security_groups(request: Request, server_id: str) -> dict[str, Any]:
-    _, around = await request.read(service.show_server, server_id)
-    names = dict.fromkeys(name for port in around.ports.get(server_id, []) for name in port.security_groups)
-    return {"security_groups": [{"name": name} for name in names]}
 
 
 _P = "os_compute_api:"

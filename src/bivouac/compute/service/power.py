@@ -9,10 +9,10 @@ from bivouac.core.errors import BadRequest, Conflict, Forbidden, NotFound
 from bivouac.core.store import Tx
 
 from .. import neighbours
-from ..records import Keypair, Server
+from ..records import Keypair, Server, ShownServer
 from .create import boot_of, check_files, new_password, server_image
 from .quotas import limits_of
-from .servers import Around, around, get_server, require_unlocked
+from .servers import Around, get_server, require_unlocked, shown
 from .tasks import finish_actions, instant_action, quiet_wish, require, wish
 
 WANTED = {"start": "running", "stop": "stopped", "pause": "paused", "unpause": "running", "suspend": "suspended",
@@ -56,8 +56,13 @@ def inject_nmi(tx: Tx, call: Call, server_id: str) -> None:
     quiet_wish(tx, call, server, "inject_nmi")
 
 
-def rebuild(tx: Tx, call: Call, server_id: str, image_id: str, fields: dict[str, Any]) -> tuple[Server, Around]:
-    """Make a server anew from an image, keeping its id, ports and room. Raises BadRequest, Conflict, NotFound."""
+def rebuild(
+    tx: Tx, call: Call, server_id: str, image_id: str, fields: dict[str, Any]
+) -> tuple[str, ShownServer, Around]:
+    """Make a server anew from an image, keeping its id, ports and room; its password, and what is shown of it.
+
+    Raises BadRequest, Conflict, NotFound.
+    """
     server = get_server(tx, call, server_id)
     require(call, server, "rebuild")
     _require_host(server)
@@ -83,7 +88,7 @@ def rebuild(tx: Tx, call: Call, server_id: str, image_id: str, fields: dict[str,
         tx, call, server, "rebuild", image_id=image_id, image_properties=image.properties,
         boot=boot_of(tx, call, image), power_wanted=power, fault=None, **fields,
     )  # fmt: skip
-    return server, around(tx, call, [server])
+    return server.admin_password, *shown(tx, call, server)
 
 
 # --- rescue --------------------------------------------------------------------------------------------------------
@@ -165,6 +170,12 @@ def remove_fixed_ip(tx: Tx, call: Call, server_id: str, address: str) -> None:
         if any(one.address == address and one.kind == "fixed" for one in port.addresses):
             return detach_interface(tx, call, server_id, port.id)
     raise BadRequest(f"Fixed IP {address} is not an address of instance {server_id}.")
+
+
+def list_interfaces(tx: Tx, call: Call, server_id: str) -> list[neighbours.ServerPort]:
+    """All ports of a server. Raises NotFound."""
+    server = get_server(tx, call, server_id)
+    return neighbours.network().ports_of(tx, [server.id]).get(server.id, [])
 
 
 def get_interface(tx: Tx, call: Call, server_id: str, port_id: str) -> neighbours.ServerPort:

@@ -14,7 +14,7 @@ from bivouac.placement import service as placement
 from bivouac.placement.records import Host, HostHeartbeat
 
 from .. import neighbours
-from ..records import Server, ServerAction
+from ..records import Server, ServerAction, ShownServer
 from ..states import pairs_of_status
 from .quotas import limit_of
 from .tasks import instant_action, quiet_wish, require, supersede, wish
@@ -45,7 +45,7 @@ class Filters(Struct, frozen=True):
     host_id: str = ""
 
 
-def list_servers(tx: Tx, call: Call, filters: Filters, page: Page) -> list[Server]:
+def list_servers(tx: Tx, call: Call, filters: Filters, page: Page) -> list[ShownServer]:
     """A page of servers. Raises BadRequest (marker, pattern)."""
     conditions, args = list(filters.conditions), list(filters.args)
     if filters.statuses:
@@ -67,7 +67,7 @@ def list_servers(tx: Tx, call: Call, filters: Filters, page: Page) -> list[Serve
             conditions.append(_in("servers.id", ids))
             args += ids
     try:
-        return select_page(tx, Server, conditions, args, page)
+        return select_page(tx, ShownServer, conditions, args, page)
     except MarkerNotFound as error:
         raise BadRequest(f"marker [{page.marker}] not found") from error
 
@@ -112,20 +112,31 @@ def compiled_pattern(pattern: str) -> re.Pattern[str]:
         raise BadRequest(f"The pattern '{pattern}' is not a regular expression: {error}") from error
 
 
-class Around(Struct, frozen=True):
-    """What is shown with servers and kept elsewhere, for a whole page in a few statements."""
+Line = tuple[str, str, str | None, str | None]
+"""Network's name, MAC address, fixed address, floating IP that leads there."""
 
-    ports: dict[str, list[neighbours.ServerPort]]
+
+class Around(Struct, frozen=True):
+    """What is shown with servers and kept elsewhere, for a whole page in a few statements: by server id the lines of
+    addresses and the names of groups, by host name its status."""
+
+    addresses: dict[str, tuple[Line, ...]]
+    groups: dict[str, tuple[str, ...]]
     host_status: dict[str, str] = {}
 
 
-def around(tx: Tx, call: Call, servers: Sequence[Server], host_status: bool = False) -> Around:
-    """Ports of servers and, where asked, the state of their hosts."""
+def around(tx: Tx, call: Call, servers: Sequence[Server | ShownServer], host_status: bool = False) -> Around:
+    """Addresses and groups of servers and, where asked, the state of their hosts."""
     ids = [server.id for server in servers]
-    return Around(
-        neighbours.network().ports_of(tx, ids) if ids else {},
-        _host_status(tx, call, {server.host for server in servers if server.host}) if host_status else {},
-    )
+    addresses: dict[str, tuple[Line, ...]] = {}
+    groups: dict[str, tuple[str, ...]] = {}
+    if ids:
+        for id, *line in neighbours.network().address_lines(tx, ids):
+            addresses[id] = (*addresses.get(id, ()), tuple(line))  # type: ignore[assignment]
+        for id, name in neighbours.network().group_names(tx, ids):
+            groups[id] = (*groups.get(id, ()), name)
+    names = {server.host for server in servers if server.host} if host_status else set()
+    return Around(addresses, groups, _host_status(tx, call, names) if names else {})
 
 
 def _host_status(tx: Tx, call: Call, names: set[str]) -> dict[str, str]:
@@ -138,15 +149,26 @@ def _host_status(tx: Tx, call: Call, names: set[str]) -> dict[str, str]:
     return found
 
 
-def show_server(tx: Tx, call: Call, server_id: str, host_status: bool = False) -> tuple[Server, Around]:
+def show_server(tx: Tx, call: Call, server_id: str, host_status: bool = False) -> tuple[ShownServer, Around]:
     """A server and what is shown with it. Raises NotFound."""
-    server = get_server(tx, call, server_id)
+    server = tx.get(ShownServer, server_id)
+    if server is None or server.deleted_at is not None or not (
+        server.project_id == call.project_id and call.project_id or call.is_admin
+    ):  # fmt: skip
+        raise NotFound(f"Instance {server_id} could not be found.")
     return server, around(tx, call, [server], host_status)
+
+
+def shown(tx: Tx, call: Call, server: Server) -> tuple[ShownServer, Around]:
+    """A server that was just written, as it is shown."""
+    row = tx.get(ShownServer, server.id)
+    assert row is not None
+    return row, around(tx, call, [row])
 
 
 def list_with_around(
     tx: Tx, call: Call, filters: Filters, page: Page, host_status: bool = False
-) -> tuple[list[Server], Around]:
+) -> tuple[list[ShownServer], Around]:
     """A page of servers and what is shown with them."""
     servers = list_servers(tx, call, filters, page)
     return servers, around(tx, call, servers, host_status)
@@ -155,11 +177,10 @@ def list_with_around(
 # --- changing ------------------------------------------------------------------------------------------------------
 
 
-def update_server(tx: Tx, call: Call, server_id: str, fields: dict[str, Any]) -> tuple[Server, Around]:
+def update_server(tx: Tx, call: Call, server_id: str, fields: dict[str, Any]) -> tuple[ShownServer, Around]:
     """Set name, description, access addresses, disk config or hostname. Raises NotFound."""
     server = get_server(tx, call, server_id)
-    server = quiet_wish(tx, call, server, **fields)
-    return server, around(tx, call, [server])
+    return shown(tx, call, quiet_wish(tx, call, server, **fields))
 
 
 def delete_server(tx: Tx, call: Call, server_id: str, force: bool = False) -> None:
