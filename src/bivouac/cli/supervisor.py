@@ -64,6 +64,8 @@ class Child:
     failures: int = 0
     next_start: float = 0.0
     last_end: str = ""
+    recorded: bool = True
+    """Whether the pid file names the process: not while the disk is full."""
     handle: int = field(default=-1, repr=False)
 
 
@@ -117,6 +119,9 @@ class Supervisor:
         try:
             while not self._stopping:
                 self._start_what_is_due()
+                for child in self.children:
+                    if not child.recorded:
+                        self._record(child)
                 self._write_status()
                 self._wait(reader)
                 rotate_logs(self.layout)
@@ -177,9 +182,22 @@ class Supervisor:
         if identity is None:
             self._failed(child, "ended at once")
             return
-        write_pid_file(self.layout.pid_file(program.name), identity)
         log.info("started %s, pid %d", program.name, identity.pid)
         self._watch(child, identity)
+        self._record(child)
+
+    def _record(self, child: Child) -> None:
+        """Write the pid file; where that cannot be done now, it is tried again with each round."""
+        if child.identity is None:
+            return
+        try:
+            write_pid_file(self.layout.pid_file(child.program.name), child.identity)
+        except OSError as error:
+            if child.recorded:
+                log.error("cannot write the pid file of %s: %s", child.program.name, error)
+            child.recorded = False
+        else:
+            child.recorded = True
 
     def _look_after(self, child: Child) -> None:
         identity = child.identity
