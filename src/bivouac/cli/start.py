@@ -28,6 +28,9 @@ from .progress import Progress
 
 START_LIMIT_S = 60.0
 GIVE_UP_AFTER_RESTARTS = 4
+SETTLED_S = 0.8
+"""A process that cannot go on (an import, a port, a setting) has ended within this time."""
+
 NO_LOGIN_SHELL = "/usr/sbin/nologin"
 
 
@@ -133,10 +136,20 @@ def wait_until_ready(layout: Layout, settings: Settings, progress: Progress, sin
     """
     with progress.step("start control, agent and objects"):
         _wait(layout, lambda: answers(f"{settings.public_url}/healthz"), "the APIs do not answer")
+        _wait(layout, lambda: all_processes_run(layout), "a process does not run")
     if settings.drivers == "sim":
         return
     with progress.step("wait for the host"):
         _wait(layout, lambda: host_is_up(settings, since), "no host has reported to control")
+
+
+def all_processes_run(layout: Layout) -> bool:
+    """Whether the supervisor has every process running for a moment: one that cannot start is gone by then."""
+    try:
+        processes = json.loads(layout.status.read_text())["processes"]
+    except (OSError, ValueError):
+        return False
+    return all(process["identity"] and time.time() - process["since"] > SETTLED_S for process in processes)
 
 
 def host_is_up(settings: Settings, since: float) -> bool:

@@ -3,6 +3,7 @@
 Secrets never get here: callers log ids and names, not bodies; `redact` is for the few texts that could hold one.
 """
 
+import contextlib
 import logging
 import re
 import sys
@@ -54,7 +55,9 @@ def access(fields: dict[str, object]) -> None:
     line["logger"] = "access"
     line["request_id"] = request_id.get()
     line.update(fields)
-    sys.stderr.write(_encode(line).decode() + "\n")
+    # On a full disk the line is lost, and the request is not.
+    with contextlib.suppress(OSError):
+        sys.stderr.write(_encode(line).decode() + "\n")
 
 
 @lru_cache(maxsize=4)
