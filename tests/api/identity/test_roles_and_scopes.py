@@ -132,6 +132,8 @@ def test_a_domain_manager_manages_its_domain_and_nothing_else(cloud: Cloud) -> N
     assert both("PUT", "/v3/groups/{d.group}/users/{d.user}") == (204, 403)
     assert both("PUT", f"/v3/projects/{{d.project}}/users/{{d.user}}/roles/{member}") == (204, 403)
     assert both("PUT", f"/v3/projects/{{d.project}}/users/{{d.user}}/roles/{admin}") == (403, 403)
+    assert both("PUT", f"/v3/domains/{{d.id}}/users/{{d.user}}/roles/{admin}") == (403, 403)
+    assert both("PUT", f"/v3/system/users/{{d.user}}/roles/{member}") == (403, 403)
     assert both("PUT", f"/v3/domains/{{d.id}}/groups/{{d.group}}/roles/{cloud.role('manager')}") == (204, 403)
     assert both("GET", f"/v3/projects/{{d.project}}/users/{{d.user}}/roles/{member}") == (204, 403)
     assert both("DELETE", f"/v3/projects/{{d.project}}/users/{{d.user}}/roles/{member}") == (204, 403)

@@ -20,7 +20,7 @@ from ..records import Project
 from ..service import available
 from ..service.validity import MICROSECONDS, Proven
 from . import domains, projects, shapes
-from .token_document import document
+from .token_document import encoded
 
 MAX_BODY_BYTES = 112 << 10
 """As Keystone's `[oslo_middleware] max_request_body_size`."""
@@ -34,7 +34,7 @@ def identity_of(request: Request) -> Identity:
 
 def with_catalog(request: Request) -> bool:
     """Whether the answer shall hold the catalog."""
-    return not any(name == "nocatalog" for name, _ in request.query)
+    return not request.scope["query_string"] or not any(name == "nocatalog" for name, _ in request.query)
 
 
 def signed_request(request: Request) -> SignedRequest | None:
@@ -60,8 +60,7 @@ async def catalog_of(request: Request, who: Caller) -> bytes:
 
 async def answer_with_token(request: Request, text: str, proven: Proven, status: int) -> Response:
     catalog = await catalog_of(request, proven.caller) if with_catalog(request) else None
-    body = msgspec.json.encode(document(proven, catalog))
-    return Response(body, status, {"X-Subject-Token": text, **_SUBJECT})
+    return Response(encoded(proven, catalog), status, {"X-Subject-Token": text, **_SUBJECT})
 
 
 async def issue_token(request: Request) -> Response:
@@ -144,9 +143,9 @@ async def show_catalog(request: Request) -> Response:
     who = request.call.caller
     if not who.project_id:
         raise Forbidden("A project-scoped token is required to produce a service catalog.")
-    encoded = await catalog_of(request, who)
+    catalog = await catalog_of(request, who)
     link = msgspec.json.encode(f"{request.base_url}/v3/auth/catalog")
-    return Response(b'{"catalog":' + encoded + b',"links":{"self":' + link + b',"previous":null,"next":null}}')
+    return Response(b'{"catalog":' + catalog + b',"links":{"self":' + link + b',"previous":null,"next":null}}')
 
 
 async def list_auth_projects(request: Request) -> dict[str, Any]:

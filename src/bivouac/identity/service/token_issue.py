@@ -72,7 +72,7 @@ def issue(tx: Tx, verified: Verified, request: scopes.ScopeRequest | None, now: 
     try:
         proven = prove(tx, token)
         if user.default_project_id:
-            proven = replace(proven, subjects=(*proven.subjects, user.default_project_id))
+            proven = replace(proven, subjects=(*proven.subjects, user.default_project_id), encoded=[])
         return proven
     except Refused as error:
         if trust is not None:
@@ -98,7 +98,7 @@ def issue_again(earlier: Proven, verified: Verified, now: float, lifetime_s: flo
         expires_at=token.expires_us / MICROSECONDS,
     )
     subjects = tuple(one for one in earlier.subjects if one not in earlier.token.audit_ids) + token.audit_ids
-    return replace(earlier, token=token, caller=caller, subjects=subjects)
+    return replace(earlier, token=token, caller=caller, subjects=subjects, encoded=[])
 
 
 def _issue_moment(tx: Tx, user: User, scope: Scope, now: float) -> int:

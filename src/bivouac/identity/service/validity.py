@@ -1,6 +1,6 @@
 """From what a token says to who it is now: everything that can have changed since it was issued is read here."""
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from ...core.call import AccessRule, Caller
 from ...core.store import Tx
@@ -29,6 +29,8 @@ class Proven(Struct, frozen=True, kw_only=True):
     subjects: tuple[str, ...] = ()
     access_secret: str = ""
     """The secret of the EC2 access key, when it was one that was proven."""
+    encoded: list[bytes] = field(default_factory=list)
+    """The token's document without a catalog, once it has been asked for."""
 
 
 def prove(tx: Tx, token: Token) -> Proven:
