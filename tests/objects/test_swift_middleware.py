@@ -59,6 +59,16 @@ def test_static_large_object(cloud, box, segments):
     assert listed["slo"]["slo_etag"] == etag and listed["slo"]["bytes"] == len(whole)
 
 
+def test_a_version_of_a_large_object_is_deleted_with_its_segments(cloud, box, segments):
+    cloud.call("PUT", f"/{box}-v", headers={"X-Versions-Enabled": "true"})
+    made = cloud.call("PUT", f"/{box}-v/slo?multipart-manifest=put", manifest(box, segments))
+    version = made.headers["x-object-version-id"]
+    deleted = cloud.call("DELETE", f"/{box}-v/slo?multipart-manifest=delete&version-id={version}")
+    assert deleted.status == 200 and b"Number Deleted: 4" in deleted.body
+    assert cloud.call("GET", f"/{box}-v?versions").status == 204
+    assert cloud.call("GET", f"/{box}").status == 204
+
+
 def test_a_changed_segment_breaks_the_large_object(cloud, box, segments):
     cloud.call("PUT", f"/{box}/slo?multipart-manifest=put", manifest(box, segments))
     put(cloud, f"/{box}/seg/0", b"other")

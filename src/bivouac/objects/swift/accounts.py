@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from bivouac.objects.http import Response
 from bivouac.objects.store.interface import Account, Usage
 from bivouac.objects.swift import bulk, listings, metadata
@@ -65,7 +67,7 @@ def account_headers(account: Account, usage: dict[str, Usage], owner: bool) -> l
         sum(used.bytes + used.older_bytes for used in usage.values()),
         sum(used.containers for used in usage.values()),
     ]
-    created = timestamp(account.created)
+    created = timestamp(account.created or int(time.time()) * 1_000_000)
     headers = [
         ("X-Account-Object-Count", str(total[0])),
         ("X-Account-Bytes-Used", str(total[1])),

@@ -88,10 +88,12 @@ async def delete(call: Call) -> Response:
     return await delete_paths(call, paths, errors)
 
 
-async def delete_paths(call: Call, paths: list[str], errors: list[list[str]] | None = None) -> Response:
+async def delete_paths(
+    call: Call, paths: list[str], errors: list[list[str]] | None = None, deleted: int = 0
+) -> Response:
     """Objects first, TOGETHER at a time; containers, which must be empty, one by one in their place."""
     errors = errors or []
-    counts = {"Number Deleted": 0, "Number Not Found": 0}
+    counts = {"Number Deleted": deleted, "Number Not Found": 0}
     waiting: list[str] = []
 
     async def flush() -> None:

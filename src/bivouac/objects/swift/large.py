@@ -18,12 +18,13 @@ from urllib.parse import quote, unquote
 
 from bivouac.objects.http import Response
 from bivouac.objects.store.errors import NoSuchContainer, NoSuchObject
-from bivouac.objects.store.interface import Container, Kind, Listing, ObjectRecord, PutObject
+from bivouac.objects.store.interface import Container, DeleteObject, Kind, Listing, ObjectRecord, PutObject
 from bivouac.objects.swift import bulk, objects, ranges
 from bivouac.objects.swift.access import may_read, refuse
 from bivouac.objects.swift.call import Call, iso_time
 from bivouac.objects.swift.errors import Refusal
 from bivouac.objects.swift.limits import LISTING, MANIFEST_DEPTH, MANIFEST_SEGMENTS, MANIFEST_SIZE, check_names
+from bivouac.objects.swift.versions import asked_version
 
 Segment = dict[str, Any]
 
@@ -296,9 +297,15 @@ async def dynamic(call: Call, record: ObjectRecord) -> tuple[int, str, ranges.Re
 async def delete(call: Call, container: Container) -> Response:
     """DELETE with multipart-manifest=delete: the segments, nested ones too, then the manifest."""
     assert call.name is not None
-    record = await call.store.get_object(container, call.name)
+    version, null_version = asked_version(call)
+    record = await call.store.get_object(container, call.name, version, null_version)
     paths = await _all_segments(call, record, 0) if record.kind == Kind.STATIC_LARGE else []
-    return await bulk.delete_paths(call, [*paths, f"/{container.name}/{call.name}"])
+    if version is None and not null_version:
+        return await bulk.delete_paths(call, [*paths, f"/{container.name}/{call.name}"])
+    # A named version goes for good; a path in the list would only hide it.
+    named = DeleteObject(container, call.name, version=version, null_version=null_version)
+    await call.store.delete_object(named)
+    return await bulk.delete_paths(call, paths, deleted=1)
 
 
 async def _all_segments(call: Call, record: ObjectRecord, depth: int) -> list[str]:
