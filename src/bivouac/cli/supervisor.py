@@ -80,7 +80,7 @@ def programs(state: Path, simulated: bool = False, python: str = sys.executable)
     return [
         Program("control", (python, "-m", "bivouac.app", *arguments), USER),
         *([] if simulated else [agent]),
-        Program("objects", (python, "-m", "bivouac.objects", *arguments), USER),
+        Program("objects", (python, "-m", "bivouac.app.objects", *arguments), USER),
     ]
 
 

@@ -1,0 +1,86 @@
+"""`python -m bivouac.app.objects --state DIR`: the object store's process.
+
+One store, its front doors (Swift, S3) on one port each, and the store's housekeeping. One process owns the store,
+because SQLite has one writer and a commit is shared best by those who wait in the same place (figures in
+docs/decisions).
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import signal
+import sys
+from typing import Any
+
+import msgspec
+import uvloop
+
+from bivouac.core import log as logs
+from bivouac.core.errors import Error
+from bivouac.core.settings import Settings, load
+from bivouac.objects import expirer
+from bivouac.objects.http import Server
+from bivouac.objects.identity import Identity
+from bivouac.objects.store import EmbeddedStore
+from bivouac.objects.store.auditor import Auditor
+from bivouac.objects.swift.door import SwiftDoor
+from bivouac.s3.opening import open_door
+
+
+async def run(settings: Settings, identity: Identity | None = None, ready: asyncio.Event | None = None) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    loop = asyncio.get_running_loop()
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    store = await EmbeddedStore.open(str(settings.objects_path))
+    identity = identity or Identity(str(settings.control_socket))
+    host = settings.http.host
+    servers: list[Any] = []
+    try:
+        swift = Server(SwiftDoor(store, identity.authenticate).handle)
+        await swift.start(host, settings.object_store.swift_port)
+        servers.append(swift)
+        s3 = await open_door(store, settings, identity)
+        await s3.start(host, settings.object_store.s3_port)
+        servers.append(s3)
+        loops = [loop.create_task(expirer.run(store)), loop.create_task(Auditor(store).run())]
+        gc.collect()
+        gc.freeze()
+        if ready is not None:
+            ready.set()
+        await stopping.wait()
+        for task in loops:
+            task.cancel()
+        await asyncio.gather(*loops, return_exceptions=True)
+    finally:
+        await asyncio.gather(*(server.stop() for server in servers))
+        await store.close()
+
+
+def main() -> int:
+    """Run until SIGTERM or SIGINT; 1 when it cannot start, with the reason in plain words."""
+    parser = argparse.ArgumentParser(prog="python -m bivouac.app.objects", description="The object store.")
+    parser.add_argument("--state", default="", help="state directory; the store is in its folder `objects`")
+    parser.add_argument("--listen", default="", metavar="HOST:PORT", help="Swift's address, instead of the settings'")
+    options = parser.parse_args()
+    try:
+        settings = load(options.state)
+        if options.listen:
+            host, _, port = options.listen.rpartition(":")
+            doors = msgspec.structs.replace(settings.object_store, swift_port=int(port))
+            http = msgspec.structs.replace(settings.http, host=host)
+            settings = msgspec.structs.replace(settings, object_store=doors, http=http)
+        logs.configure(settings.log_level)
+        sys.setswitchinterval(0.0005)  # the commit thread must not wait 5 ms for the interpreter after each sync
+        uvloop.run(run(settings))
+    except (Error, RuntimeError, OSError, ValueError) as error:
+        print(f"bivouac objects: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
