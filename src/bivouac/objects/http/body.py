@@ -13,7 +13,8 @@ from collections.abc import AsyncIterator, Callable
 
 from bivouac.objects.http.message import Disconnected
 
-GATHERED = 128 * 1024  # bytes: bodies up to here arrive whole before the door is asked
+# bytes: bodies up to here (those the store keeps in its index) arrive whole before the door is asked
+GATHERED = 64 * 1024
 BUFFER = 1024 * 1024  # bytes: long enough that a thread's start is nothing beside hashing it
 BUFFERS = 3  # one being filled, one being worked on, one between
 CHUNK_LINE = 4096  # bytes of chunk size line or trailer that are accepted

@@ -18,7 +18,8 @@ from bivouac.objects.store.clock import Ticks
 from bivouac.objects.store.disk import Disk
 from bivouac.objects.store.interface import Extent, Media, Staged
 
-SMALL = 128 * 1024  # bytes: above, a file of its own costs less than a blob's second copy in the log (docs/decisions)
+# bytes: above, a file of its own is faster than bytes written to the log and copied (docs/decisions/0010)
+SMALL = 64 * 1024
 HASH_INLINE = 32 * 1024  # bytes: hashing less takes less than a thread's start
 
 
