@@ -12,6 +12,7 @@ import logging
 from typing import Any, Protocol
 
 from bivouac.core.clock import Clock
+from bivouac.core.crash import side_effect
 from bivouac.core.errors import Conflict, Unavailable
 from bivouac.core.settings import Compute
 from bivouac.core.store import Store, Tx
@@ -174,6 +175,7 @@ class HostLinks:
         while self._waiting or self._beats:
             reports, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
             beats, self._beats = self._beats, {}
+            side_effect("commit reports")
             try:
                 await self.store.write(self._write_batch, reports, list(beats.values()))
             except Exception:

@@ -87,10 +87,14 @@ class Wanted(Struct, frozen=True, tag="wanted"):
 
 class Ask(Struct, frozen=True, tag="ask"):
     """`kind`: `console_log` {server_id, max_bytes} -> {text}; `open_console` {server_id, session, console:
-    vnc|serial} -> {}; `diagnostics` {server_id} -> Nova's 2.48 shape; `screenshot` {server_id} -> {png base64}."""
+    vnc|serial} -> {}; `diagnostics` {server_id} -> Nova's 2.48 shape; `screenshot` {server_id} -> {png base64};
+    `server_password` {server_id} -> {password}: what its guest posted to the metadata service, encrypted, or empty;
+    `clear_server_password` {server_id} -> {}."""
 
     id: int
-    kind: Literal["console_log", "open_console", "diagnostics", "screenshot"]
+    kind: Literal[
+        "console_log", "open_console", "diagnostics", "screenshot", "server_password", "clear_server_password"
+    ]  # fmt: skip
     arguments: dict[str, Any] = {}
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from bivouac.compute.api.server_actions import ACTIONS
 from bivouac.compute.loops import unowned_transitions
 
 from .cloud import Cloud
@@ -192,3 +193,69 @@ def test_an_interface_comes_and_goes(cloud: Cloud) -> None:
     assert len(cloud.agents["host-1"].specs[id].ports) == 1
     assert cloud.ask("GET", f"/servers/{id}/os-interface/{port_id}").status == 404
     assert cloud.store.read_now(unowned_transitions, cloud.clock.now()) == []
+
+
+@pytest.mark.parametrize("name", sorted(ACTIONS))
+def test_no_action_is_for_strangers_or_readers(cloud: Cloud, name: str) -> None:
+    id = cloud.active()
+    version = f"2.{min(ACTIONS[name].until[1], 96)}" if ACTIONS[name].until[0] == 2 else "2.96"
+    before = cloud.show(id)
+    strangers = {"ann@p1:reader": {403}, "eve@p2:nothing": {403}, "eve@p2:member,reader": {403, 404, 400}}
+    for who, allowed in strangers.items():
+        answer = cloud.act(id, name, None, version=version, who=who)
+        assert answer.status in allowed, (who, answer)
+    assert cloud.show(id) == before
+
+
+@pytest.mark.parametrize(
+    ("argument", "status", "output"),
+    [
+        ({}, 200, "line 1\nline 2\nline 3\n"),
+        ({"length": 2}, 200, "line 2\nline 3\n"),
+        ({"length": "1"}, 200, "line 3\n"),
+        ({"length": 0}, 200, ""),
+        ({"length": -1}, 200, "line 1\nline 2\nline 3\n"),
+        ({"length": 9}, 200, "line 1\nline 2\nline 3\n"),
+        ({"length": -2}, 400, None),
+        ({"length": "x"}, 400, None),
+        ({"other": 1}, 400, None),
+    ],
+)
+def test_the_console_log(cloud: Cloud, argument: dict, status: int, output: str | None) -> None:
+    id = cloud.active()
+    answer = cloud.ask_host("POST", f"/servers/{id}/action", {"os-getConsoleOutput": argument})
+    assert answer.status == status
+    if output is not None:
+        assert answer["output"] == output
+
+
+def test_what_a_host_will_not_answer_is_a_conflict_and_a_silent_one_unavailable(cloud: Cloud) -> None:
+    id = cloud.active()
+    root = "root@padmin:admin"
+    assert cloud.ask_host("GET", f"/servers/{id}/diagnostics", who=root).status == 409
+    cloud.disconnect("host-1")
+    assert cloud.ask("GET", f"/servers/{id}/diagnostics", who=root).status == 503
+
+
+def test_a_console_is_opened_by_its_ticket_only(cloud: Cloud) -> None:
+    id = cloud.active()
+    made = cloud.ask("POST", f"/servers/{id}/remote-consoles",
+                     {"remote_console": {"protocol": "vnc", "type": "novnc"}}, version="2.6")  # fmt: skip
+    url = made["remote_console"]["url"]
+    token = url.rpartition("token%3D")[2]
+    kept = cloud.store.read_now(lambda tx: tx.query("SELECT token_hash FROM console_sessions"))
+    assert token and token not in str(kept)
+    shown = cloud.admin("GET", f"/os-console-auth-tokens/{token}", version="2.31")["console"]
+    assert shown["instance_uuid"] == id
+    assert cloud.admin("GET", "/os-console-auth-tokens/other", version="2.31").status == 404
+    cloud.advance(601)
+    assert cloud.admin("GET", f"/os-console-auth-tokens/{token}", version="2.31").status == 404
+    spice = {"remote_console": {"protocol": "spice", "type": "spice-html5"}}
+    assert cloud.ask("POST", f"/servers/{id}/remote-consoles", spice, version="2.6").status == 400
+    assert cloud.act(id, "os-getVNCConsole", {"type": "novnc"}).status == 200
+    assert cloud.act(id, "os-getVNCConsole", {"type": "novnc"}, version="2.6").status == 400
+
+
+def test_novnc_s_files_are_served_and_nothing_beside_them(cloud: Cloud) -> None:
+    for path in ("/console/../../etc/passwd", "/console/%2e%2e/%2e%2e/etc/passwd", "/console//etc/passwd"):
+        assert cloud.ask("GET", path, who="", prefix="").status == 404

@@ -8,6 +8,7 @@ from bivouac.core.clock import iso_micro
 from bivouac.core.errors import BadRequest, Conflict, NotFound
 from bivouac.core.http import Request, Response
 
+from ..hosts import AskFailed
 from ..neighbours import NetworkRequest, ServerPort
 from ..records import ServerAction
 from ..service import history, power, tags
@@ -240,13 +241,21 @@ async def list_volumes(request: Request, server_id: str) -> dict[str, Any]:
 
 
 async def show_password(request: Request, server_id: str) -> dict[str, Any]:
-    """The password that a guest posted, encrypted; no guest here has a way to."""
-    await request.read(service.get_server, server_id)
-    return {"password": ""}
+    """The password that the guest posted, encrypted with its owner's key; empty when there is none."""
+    server = await request.read(service.get_server, server_id)
+    if not server.host:
+        return {"password": ""}
+    try:
+        answer = await request.mount.service.hosts.ask(server.host, "server_password", {"server_id": server.id})
+    except AskFailed:
+        return {"password": ""}
+    return {"password": str(answer.get("password", ""))}
 
 
 async def clear_password(request: Request, server_id: str) -> None:
-    await request.read(service.get_server, server_id)
+    server = await request.read(service.get_server, server_id)
+    if server.host:
+        await request.mount.service.hosts.ask(server.host, "clear_server_password", {"server_id": server.id})
 
 
 _P = "os_compute_api:"
