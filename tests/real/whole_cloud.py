@@ -23,11 +23,16 @@ def _everybody_can_run_this_python() -> bool:
 class WholeCloud:
     """One cloud. `close` takes it and its namespace away, whatever state it is in."""
 
-    def __init__(self) -> None:
+    def __init__(self, disk_mib: int = 0) -> None:
+        """`disk_mib` puts the state directory on a disk (in memory) of that size."""
         tag = secrets.token_hex(3)
         self.namespace = f"bivouac-test-{tag}"
         # Unix sockets below this path must stay short.
         self.state = Path(f"/tmp/bv-{tag}")
+        self._mounted = disk_mib > 0
+        if self._mounted:
+            self.state.mkdir()
+            subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={disk_mib}m", "tmpfs", str(self.state)], check=True)
         subprocess.run(["ip", "netns", "add", self.namespace], check=True)
         subprocess.run(["ip", "-n", self.namespace, "link", "set", "lo", "up"], check=True)
         self.environment = {**os.environ, "BIVOUAC_STATE": str(self.state), "PYTHONPATH": str(ROOT / "src")}
@@ -84,4 +89,6 @@ class WholeCloud:
             self.bivouac("destroy", "--yes", check=False)
         self.cut_the_power()
         subprocess.run(["ip", "netns", "delete", self.namespace], check=False)
+        if self._mounted:
+            subprocess.run(["umount", str(self.state)], check=False)
         shutil.rmtree(self.state, ignore_errors=True)

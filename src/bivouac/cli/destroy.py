@@ -70,5 +70,7 @@ def _remove_state(layout: Layout) -> str:
     left = [path.name for path in layout.state.iterdir()]
     if left:
         return f"left there, as it is not ours: {', '.join(sorted(left))}"
+    if layout.state.is_mount():
+        return "the folder stays, as something is mounted there"
     layout.state.rmdir()
     return ""
