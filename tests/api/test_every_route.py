@@ -6,6 +6,7 @@ nothing but a refusal; a reader must change nothing. What is public is listed he
 
 import asyncio
 import json
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,8 +17,9 @@ import pytest
 from bivouac.app.cloud import Cloud, build
 from bivouac.core.call import Caller
 from bivouac.core.http import PUBLIC, Mount, Request, Route
-from bivouac.core.settings import Settings
+from bivouac.core.settings import Database, Settings
 
+ENGINES = os.environ.get("BIVOUAC_TEST_ENGINES", "sqlite,postgresql").split(",")
 TOKENS = {
     "stranger": Caller(user_id="0" * 32, user_name="stranger", project_id="1" * 32, roles=()),
     "reader": Caller(user_id="2" * 32, user_name="reader", project_id="3" * 32, roles=("reader",)),
@@ -28,10 +30,18 @@ OWN_LISTS = {"identity:list_credentials", "os_compute_api:os-keypairs:index"}
 """Rules of lists that hold only what is the caller's own, so that a caller without any role gets an empty one."""
 
 
-@pytest.fixture(scope="module")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+@pytest.fixture(scope="module", params=ENGINES)
+def cloud(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     state: Path = tmp_path_factory.mktemp("s")
-    cloud = build(Settings(state=str(state)))
+    database = Database()
+    if request.param == "postgresql":
+        import psycopg
+
+        url = request.getfixturevalue("postgresql_server")
+        with psycopg.connect(url("postgres"), autocommit=True) as connection:
+            connection.execute("CREATE DATABASE every_route")
+        database = Database(url=url("every_route"))
+    cloud = build(Settings(state=str(state), database=database))
     real = cloud.application.authenticate
 
     async def authenticate(token: str, request: Request) -> Caller | None:
