@@ -121,6 +121,8 @@ class LogDelivery:
         )
         try:
             await self._append(call.container, configuration, line)
+        except NoSuchContainer:
+            pass  # the target was deleted: there is nowhere to tell it
         except (OSError, StoreError):
             log.exception("an access log record was lost", extra={"bucket": call.container.name})
 

@@ -219,7 +219,7 @@ def data_key(envelope: Envelope, customer: CustomerKey | None, masters: MasterKe
         )
     key, check = _derive(customer.key, base64.b64decode(envelope.salt))
     if not hmac.compare_digest(check, envelope.check):
-        raise S3Error("AccessDenied", "The provided encryption key is not the one the object was stored with.")
+        raise S3Error("InvalidRequest", "The provided encryption key is not the one the object was stored with.")
     return key
 
 
@@ -227,6 +227,12 @@ def refuse_key(customer: CustomerKey | None) -> None:
     """A client's key for an object that is not encrypted. Raises InvalidRequest."""
     if customer is not None:
         raise S3Error("InvalidRequest", "The encryption parameters are not applicable to this object.")
+
+
+def etag_of(envelope: Envelope, key: bytes, md5: str) -> str:
+    """The ETag of plain bytes with this MD5. Under SSE-C it must not tell the MD5 to who lacks the key, and yet be the
+    same when the same bytes are sent again."""
+    return md5 if envelope.kind == "SSE-S3" else hmac.digest(key, md5.encode(), "sha256")[:16].hex()
 
 
 def new_nonce() -> str:

@@ -160,11 +160,7 @@ def _filter(node: xml.Element) -> Filter:
         raise S3Error("MalformedXML")
     if inner is None:
         return Filter(prefix=prefix or "")
-    found = inner.child("And")
-    if found is None:
-        if len(inner.children) > 1:
-            raise S3Error("MalformedXML")
-        found = inner
+    found = inner.child("And") or inner
     tags = {}
     for tag in found.all("Tag"):
         key, value = tag.child("Key"), tag.child("Value")

@@ -206,10 +206,8 @@ async def _copy(
         stream = encryption.Stream(made[1]) if made else None
         body, etag, found = await _rewritten(call, source, 0, record.size, stream, algorithm)
         sums = found or sums
-        if made is None or made[0].kind == "SSE-S3":
-            etag = record.etag if "-" not in record.etag and source.key is None else etag
-        else:
-            etag = None
+        if made is not None:
+            etag = encryption.etag_of(made[0], made[1], etag)
     if made is not None:
         attributes.documents[encryption.DOCUMENT] = encryption.dump(made[0])
         answer += encryption.headers_of(made[0]).items()
@@ -258,11 +256,11 @@ async def copy_part(call: Call) -> Response:
         part = await call.store.put_part(upload, number, CopySource(record, offset, length))
         found: dict[str, str] = {}
     else:
-        stream = cipher[1] if cipher else None
+        stream = cipher.stream() if cipher else None
         staged, md5, found = await _rewritten(call, source, offset, length, stream, algorithm)
-        facts = found | ({"nonce": cipher[2]} if cipher else {})
-        part = await call.store.put_part(upload, number, staged, facts, md5)
-    headers = encryption.headers_of(cipher[0]).items() if cipher else ()
+        facts = found | ({"nonce": cipher.nonce} if cipher else {})
+        part = await call.store.put_part(upload, number, staged, facts, cipher.etag(md5) if cipher else md5)
+    headers = encryption.headers_of(cipher.envelope).items() if cipher else ()
     answer = list(headers)
     if source.container.versioning.value != "off":
         answer.append(("x-amz-copy-source-version-id", version_id(record)))

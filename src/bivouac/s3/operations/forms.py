@@ -119,7 +119,7 @@ async def post_object(call: Call) -> Response:
             container=container,
             name=call.key,
             body=received.body,
-            etag=received.md5 if made is not None and made[0].kind == "SSE-S3" else None,
+            etag=encryption.etag_of(*made, received.md5) if made else None,
             checksums=received.checksums,
             **attributes.fields(),
         )

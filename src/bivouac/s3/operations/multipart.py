@@ -84,25 +84,29 @@ def upload_algorithm(upload: Multipart) -> tuple[str, str]:
     return algorithm, kind
 
 
-def part_cipher(call: Call, upload: Multipart) -> tuple[encryption.Envelope, encryption.Stream, str] | None:
-    """(envelope, stream, nonce) for a part of an encrypted upload. Raises S3Error."""
+class PartCipher(Struct):
+    """How a part of an encrypted upload is written."""
+
+    envelope: encryption.Envelope
+    key: bytes
+    nonce: str
+
+    def stream(self) -> encryption.Stream:
+        return encryption.Stream(self.key, self.nonce)
+
+    def etag(self, md5: str) -> str:
+        return encryption.etag_of(self.envelope, self.key, md5)
+
+
+def part_cipher(call: Call, upload: Multipart) -> PartCipher | None:
+    """For a part of an upload that is encrypted. Raises S3Error without the key that it was begun with."""
     text = upload.documents.get(encryption.DOCUMENT)
     customer = encryption.customer_key(call.request.headers)
     if text is None:
         encryption.refuse_key(customer)
         return None
     envelope = encryption.load(text)
-    try:
-        key = encryption.data_key(envelope, customer, call.door.masters)
-    except S3Error as refused:
-        if refused.code == "AccessDenied":
-            raise S3Error(
-                "InvalidArgument",
-                "The provided encryption parameters did not match the ones used originally to encrypt the object.",
-            ) from None
-        raise
-    nonce = encryption.new_nonce()
-    return envelope, encryption.Stream(key, nonce), nonce
+    return PartCipher(envelope, encryption.data_key(envelope, customer, call.door.masters), encryption.new_nonce())
 
 
 async def put_part(call: Call) -> Response:
@@ -115,16 +119,17 @@ async def put_part(call: Call) -> Response:
     received = await receive(
         call,
         algorithm=algorithm,
-        stream=cipher[1] if cipher else None,
-        plain_etag=cipher is not None and cipher[0].kind == "SSE-S3",
+        stream=cipher.stream() if cipher else None,
+        plain_etag=cipher is not None,
         limit=MAX_PART_BYTES,
     )
     facts = dict(received.checksums)
     if cipher:
-        facts["nonce"] = cipher[2]
-    part = await call.store.put_part(upload, number, received.body, facts, received.md5 or None)
+        facts["nonce"] = cipher.nonce
+    etag = cipher.etag(received.md5) if cipher else None
+    part = await call.store.put_part(upload, number, received.body, facts, etag)
     call.log_size, call.log_etag = part.size, part.etag
-    return part_done(part, received.checksums, cipher[0] if cipher else None)
+    return part_done(part, received.checksums, cipher.envelope if cipher else None)
 
 
 def part_done(part: Part, found: dict[str, str], envelope: encryption.Envelope | None) -> Response:
@@ -212,6 +217,7 @@ async def complete(call: Call) -> Response:
     except NoSuchUpload:
         return await _completed_before(call, container, upload_id)
     allow_parts(call, upload)
+    part_cipher(call, upload)
     size = call.header("x-amz-mp-object-size")
     whole = await _checksum(call, upload, named)
     stored = await call.store.complete_multipart(

@@ -179,7 +179,7 @@ async def put(call: Call) -> Response:
     made = new_key(call, container)
     conditional = conditions.for_write(call.request.headers)
     stream = encryption.Stream(made[1]) if made else None
-    received = await receive(call, stream=stream, plain_etag=made is not None and made[0].kind == "SSE-S3")
+    received = await receive(call, stream=stream, plain_etag=made is not None)
     answer: list[tuple[str, str]] = []
     if made is not None:
         attributes.documents[encryption.DOCUMENT] = encryption.dump(made[0])
@@ -188,7 +188,7 @@ async def put(call: Call) -> Response:
         container=container,
         name=call.key,
         body=received.body,
-        etag=received.md5 or None,
+        etag=encryption.etag_of(*made, received.md5) if made else None,
         checksums=received.checksums,
         conditions=conditional,
         **attributes.fields(),

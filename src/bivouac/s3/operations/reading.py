@@ -115,6 +115,8 @@ async def get(call: Call) -> Response:
     """GetObject, and HeadObject, which is the same without the bytes."""
     await call.load_bucket()
     record, data = await _find(call)
+    if "x-amz-server-side-encryption" in call.request.headers:
+        raise S3Error("InvalidArgument", "x-amz-server-side-encryption header is not supported for this operation.")
     if record.kind is not Kind.PLAIN and record.kind is not Kind.STATIC_LARGE:
         call.container, record = await large.resolve(call.store, call.container, record)
         data = None

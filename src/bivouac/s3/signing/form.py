@@ -122,6 +122,8 @@ def _hold(operator: str, name: str, value: Any, fields: dict[str, str], conditio
     given = fields.get(lower)
     if operator == "eq":
         holds = given == value
+    elif value == "":
+        holds = True
     elif lower == "content-type":
         holds = given is not None and all(item.strip().startswith(value) for item in given.split(","))
     else:
