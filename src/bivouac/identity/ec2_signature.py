@@ -73,9 +73,10 @@ def _scope_and_headers(request: Ec2Request, headers: Mapping[str, str]) -> tuple
         credential = request.params["X-Amz-Credential"]
         names = request.params.get("X-Amz-SignedHeaders", "")
     else:
-        fields = dict(
-            part.strip().partition("=")[::2] for part in headers.get("authorization", "").partition(" ")[2].split(",")
-        )
+        fields: dict[str, str] = {}
+        for part in headers.get("authorization", "").partition(" ")[2].split(","):
+            name, _, value = part.strip().partition("=")
+            fields[name] = value
         credential, names = fields.get("Credential", ""), fields.get("SignedHeaders", "")
     scope = credential.split("/")[1:]
     if len(scope) != 4:

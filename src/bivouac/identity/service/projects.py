@@ -121,8 +121,8 @@ def _stored(action: Any, name: str, kind: str = "project") -> Project:
         return action()
     except Duplicate as error:
         raise Conflict(
-            f"Conflict occurred attempting to store {kind} - it is not permitted to have two with the same name or id "
-            f"in one domain: {name}."
+            f"Conflict occurred attempting to store {kind} - Duplicate entry found with name {name}"
+            + (" in its domain." if kind == "project" else ".")
         ) from error
 
 
@@ -184,10 +184,13 @@ def apply(tx: Tx, call: Call, project: Project, changes: dict[str, Any]) -> Proj
         if not project.is_domain and any(one.enabled for one in subtree(tx, project.id)):
             raise Forbidden("Cannot disable a project since its subtree contains enabled projects.")
         fields["tokens_not_before"] = call.now
-        what = {"domain_id": project.id} if project.is_domain else {"project_id": project.id}
-        revocation.revoke(tx, call.now, **what)
+        if project.is_domain:
+            revocation.revoke(tx, call.now, domain_id=project.id)
+        else:
+            revocation.revoke(tx, call.now, project_id=project.id)
     revocation.forget(tx, project.id)
-    return _stored(lambda: tx.update(project, **fields), fields.get("name", project.name))
+    kind = "domain" if project.is_domain else "project"
+    return _stored(lambda: tx.update(project, **fields), fields.get("name", project.name), kind)
 
 
 def delete(tx: Tx, call: Call, project_id: str) -> None:
