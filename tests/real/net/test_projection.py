@@ -292,6 +292,26 @@ def test_every_crash_of_the_projection_ends_the_same(sqlite: Store, tmp_path: Pa
 
 
 @only_sqlite
+def test_one_of_two_control_processes_projects_and_the_other_takes_over(sqlite: Store, tmp_path: Path) -> None:
+    async def walk() -> None:
+        async with host(sqlite, tmp_path, run=False) as one:
+            other = one.new_projection()
+            await one.projection.step("all")
+            await asyncio.to_thread(one.api.tenant_network, "red")
+            assert await other.step("all") is not None, "it is not its turn"
+            assert one.northbound()["Logical_Switch"] == 0
+            await one.projection.stop()
+            async with asyncio.timeout(30):
+                while await other.step("all") is not None:
+                    await asyncio.sleep(0.02)
+            assert one.northbound()["Logical_Switch"] == 1
+            await other.stop()
+
+    with own_namespace():
+        asyncio.run(walk())
+
+
+@only_sqlite
 def test_a_thousand_ports_are_one_quick_pass(sqlite: Store, tmp_path: Path) -> None:
     async def walk() -> None:
         async with host(sqlite, tmp_path, run=False) as one:
