@@ -1,0 +1,197 @@
+"""`POST /servers` to the first SSH command, beside the same QEMU command line started by hand. Run as root.
+
+Both guests have the same disk image, command line, port, addresses and metadata; by hand, the disk is cloned and the
+tap plugged beforehand and only QEMU's start to the same SSH command counts. So the difference is what the cloud adds:
+API, scheduling, link, disk, plug, QEMU's start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests/real"))
+
+from whole_cloud import WholeCloud  # noqa: E402
+
+from bivouac.core.run import spawn  # noqa: E402
+from bivouac.core.settings import load  # noqa: E402
+from bivouac.drivers.hypervisor.qemu.monitor import listen_unix  # noqa: E402
+from bivouac.drivers.hypervisor.qemu.tap import open_tap  # noqa: E402
+from bivouac.drivers.net.ovn import HostNetwork, OvnDriver  # noqa: E402
+from bivouac.hostspec.server import PortSpec  # noqa: E402
+
+ROUNDS = 5
+LIMIT_S = 120.0
+URL = "http://127.0.0.1:5000"
+
+
+class Client:
+    """The demo user of the cloud, with plain requests."""
+
+    def __init__(self, state: Path):
+        self.state = state
+        scope = {"project": {"name": "demo", "domain": {"id": "default"}}}
+        password = (state / "access/demo-password").read_text().strip()
+        user = {"name": "demo", "domain": {"id": "default"}, "password": password}
+        identity = {"methods": ["password"], "password": {"user": user}}
+        self.token = ""
+        answer = self.call("POST", "/identity/v3/auth/tokens", {"auth": {"identity": identity, "scope": scope}})
+        self.token = answer["token_id"]
+
+    def call(self, method: str, path: str, body: Any = None) -> Any:
+        headers = {"Content-Type": "application/json", "X-Auth-Token": self.token}
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(URL + path, data, headers, method=method)
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            text = answer.read()
+            found = json.loads(text) if text else {}
+            if answer.headers.get("X-Subject-Token"):
+                found["token_id"] = answer.headers["X-Subject-Token"]
+            return found
+
+    def wait(self, server_id: str, status: str) -> None:
+        deadline = time.monotonic() + LIMIT_S
+        while self.call("GET", f"/compute/v2.1/servers/{server_id}")["server"]["status"] != status:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{server_id} is not {status}")
+            time.sleep(0.02)
+
+    def ssh(self, address: str) -> None:
+        """Return as soon as a command ran in the guest."""
+        options = ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR"]
+        options += ["-o", "BatchMode=yes", "-o", "ConnectTimeout=1", "-i", str(self.state / "access/demo_key")]
+        deadline = time.monotonic() + LIMIT_S
+        while subprocess.run(["ssh", *options, f"cirros@{address}", "true"], capture_output=True).returncode:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{address} does not answer")
+            time.sleep(0.02)
+
+
+def qemu_of(server_id: str) -> tuple[int, float]:
+    """Process of a guest, and the moment (CLOCK_BOOTTIME) of its start."""
+    for entry in os.scandir("/proc"):
+        try:
+            if entry.name.isdecimal() and f"/guests/{server_id}/" in os.readlink(f"/proc/{entry.name}/cwd") + "/":
+                fields = Path(f"/proc/{entry.name}/stat").read_bytes().rpartition(b")")[2].split()
+                return int(entry.name), int(fields[19]) / os.sysconf("SC_CLK_TCK")
+        except OSError:
+            continue
+    raise LookupError(server_id)
+
+
+def by_hand(client: Client, command: list[str], server_id: str, port: dict[str, Any], address: str) -> float:
+    """Start the same command line with a fresh clone of the disk; seconds to the first SSH command."""
+    settings = load(str(client.state))
+    net = OvnDriver(HostNetwork(settings.agent_path, "bench", ""))
+    spec = PortSpec(port["id"], port["network_id"], port["mac_address"], 1442)
+    with tempfile.TemporaryDirectory(prefix="bv-hand-") as name:
+        folder = Path(name)
+        original = json.loads(next(word for word in command if '"filename"' in word))["file"]["filename"]
+        base = next(Path(original).parent.glob("base-*"))
+        disk = folder / "root.qcow2"
+        create = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", str(base), "-F", base.suffix[1:], str(disk), "1G"]
+        subprocess.run(create, check=True)
+        tap = asyncio.run(net.ensure_port(server_id, spec))
+        listeners = [listen_unix(folder / channel) for channel in ("monitor", "serial", "guest-agent")]
+        queue = open_tap(tap)
+        fds = iter([*(listener.fileno() for listener in listeners), queue])
+        words = (word.replace(original, str(disk)) for word in command)
+        command = [re.sub(r"\bfd=\d+", lambda _: f"fd={next(fds)}", word) for word in words]
+        started = time.monotonic()
+        process = spawn(command, pass_fds=[*(one.fileno() for one in listeners), queue], cwd=folder)
+        try:
+            client.ssh(address)
+            return time.monotonic() - started
+        finally:
+            process.kill()
+            process.wait()
+            os.close(queue)
+            for listener in listeners:
+                listener.close()
+
+
+def one_round(client: Client, number: int, found: dict[str, list[float]]) -> None:
+    """One server by the API, then the same by hand."""
+    network = next(n for n in client.call("GET", "/network/v2.0/networks?name=demo")["networks"])
+    public = next(n for n in client.call("GET", "/network/v2.0/networks?name=public")["networks"])
+    group = next(g for g in client.call("GET", "/network/v2.0/security-groups?name=demo")["security_groups"])
+    image = next(i for i in client.call("GET", "/image/v2/images?name=tiny")["images"])
+    flavors = client.call("GET", "/compute/v2.1/flavors/detail")["flavors"]
+    flavor = min((f for f in flavors if f["ram"] >= 256 and f["disk"] >= 1), key=lambda f: f["ram"])
+    body = {"port": {"network_id": network["id"], "security_groups": [group["id"]]}}
+    port = client.call("POST", "/network/v2.0/ports", body)["port"]
+    body = {"floatingip": {"floating_network_id": public["id"], "port_id": port["id"]}}
+    floating = client.call("POST", "/network/v2.0/floatingips", body)["floatingip"]
+    address = floating["floating_ip_address"]
+    wanted = {
+        "name": f"boot-{number}", "imageRef": image["id"], "flavorRef": flavor["id"], "key_name": "demo",
+        "networks": [{"port": port["id"]}],
+    }  # fmt: skip
+    time.sleep(1.0)  # let the projection of port and address settle: it is not what is measured
+    asked, asked_boot = time.monotonic(), time.clock_gettime(time.CLOCK_BOOTTIME)
+    server = client.call("POST", "/compute/v2.1/servers", {"server": wanted})["server"]
+    found["answer"].append(time.monotonic() - asked)
+    client.ssh(address)
+    found["cloud"].append(time.monotonic() - asked)
+    pid, start = qemu_of(server["id"])
+    found["start"].append(start - asked_boot)
+    command = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")[:-1]
+    client.call("POST", f"/compute/v2.1/servers/{server['id']}/action", {"os-stop": None})
+    client.wait(server["id"], "SHUTOFF")
+    found["hand"].append(by_hand(client, command, server["id"], port, address))
+    client.call("DELETE", f"/compute/v2.1/servers/{server['id']}")
+    client.call("DELETE", f"/network/v2.0/floatingips/{floating['id']}")
+    time.sleep(0.5)
+    try:
+        client.call("DELETE", f"/network/v2.0/ports/{port['id']}")
+    except urllib.error.HTTPError as error:
+        if error.code != 404:
+            raise
+
+
+def inside(state: Path) -> None:
+    """What runs in the cloud's namespace; the times as JSON."""
+    client = Client(state)
+    found: dict[str, list[float]] = {"answer": [], "cloud": [], "start": [], "hand": []}
+    for number in range(ROUNDS):
+        one_round(client, number, found)
+    print(json.dumps(found))
+
+
+def main() -> None:
+    """Measure and print."""
+    if sys.argv[1:2] == ["--inside"]:
+        inside(Path(sys.argv[2]))
+        return
+    cloud = WholeCloud()
+    try:
+        cloud.bivouac("up")
+        cloud.bivouac("setup", "--no-clouds-yaml")
+        done = cloud.inside(sys.executable, __file__, "--inside", str(cloud.state))
+    finally:
+        cloud.close()
+    found = {what: statistics.median(times) for what, times in json.loads(done.stdout.splitlines()[-1]).items()}
+    cloud_s, hand_s = found["cloud"], found["hand"]
+    print("| what | ours | peer/floor | ratio | target |\n|---|---|---|---|---|")
+    print(f"| `POST /servers` answered | {found['answer'] * 1000:.0f} ms | - | - | - |")
+    print(f"| `POST /servers` to QEMU's start | {found['start']:.2f} s | - | - | - |")
+    print(
+        f"| `POST /servers` to first SSH, against the same QEMU by hand | {cloud_s:.2f} s | {hand_s:.2f} s |"
+        f" {cloud_s / hand_s:.2f} | 0.25 s more (is {cloud_s - hand_s:+.2f} s) |"
+    )
+
+
+if __name__ == "__main__":
+    main()
