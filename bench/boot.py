@@ -148,8 +148,9 @@ def one_round(client: Client, number: int, found: dict[str, list[float]]) -> Non
     pid, start = qemu_of(server["id"])
     found["start"].append(start - asked_boot)
     command = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")[:-1]
-    client.call("POST", f"/compute/v2.1/servers/{server['id']}/action", {"os-stop": None})
-    client.wait(server["id"], "SHUTOFF")
+    # suspended, it has no process, and its port stays plugged
+    client.call("POST", f"/compute/v2.1/servers/{server['id']}/action", {"suspend": None})
+    client.wait(server["id"], "SUSPENDED")
     found["hand"].append(by_hand(client, command, server["id"], port, address))
     client.call("DELETE", f"/compute/v2.1/servers/{server['id']}")
     client.call("DELETE", f"/network/v2.0/floatingips/{floating['id']}")
