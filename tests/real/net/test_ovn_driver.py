@@ -301,3 +301,27 @@ def test_a_tap_that_vanished_is_plugged_anew(tmp_path: Path) -> None:
 
     with own_namespace():
         asyncio.run(walk())
+
+
+def test_an_address_that_changes_hands_is_asked_for_anew(tmp_path: Path) -> None:
+    """Otherwise metadata answers the old guest's MAC for eight seconds, while the new guest boots and waits."""
+
+    async def walk() -> None:
+        async with cloud(tmp_path) as (_, driver):
+            namespace = f"bivouac-{(tmp_path / 'ovn-host' / 'cloud').read_text()}-{NETWORK}"
+
+            async def known(server_id: str) -> str:
+                servers = {"10.0.0.10": server_id}
+                spec = NetworkSpec(id=NETWORK, generation=1, mtu=1442, metadata_port=METADATA, servers=servers)
+                await driver.ensure_network(spec)
+                command = ["ip", "-n", namespace, "neigh", "show", "dev", "metadata"]
+                return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+            await known("first")
+            entry = ["10.0.0.10", "lladdr", "fa:16:3e:00:00:0a", "dev", "metadata", "nud", "stale"]
+            subprocess.run(["ip", "-n", namespace, "neigh", "add", *entry], check=True)
+            assert "10.0.0.10" in await known("first")
+            assert "10.0.0.10" not in await known("second")
+
+    with own_namespace():
+        asyncio.run(walk())

@@ -52,6 +52,8 @@ class OvnDriver:
         where = self.directory
         self.switch = Switch(f"unix:{where}/switch.sock")
         self._sockets: dict[str, socket.socket] = {}
+        self._served: dict[str, dict[str, str]] = {}
+        """Network id -> whose addresses its neighbour table may know."""
         self._locks = [asyncio.Lock() for _ in range(64)]
         self._cloud = metadata.cloud_name(self.directory)
         self._supervisor = Supervisor(
@@ -249,11 +251,15 @@ class OvnDriver:
         wanted = Plugged(device, network.metadata_port.id, "", network.id, network.metadata_port.mac_address)
         if self.switch.plugged().get(device) != wanted:
             self.switch.plug(wanted)
+        if self._served.get(network.id, network.servers) != network.servers:
+            metadata.forget_neighbours(namespace)
+        self._served[network.id] = network.servers
         if network.id not in self._sockets:
             self._sockets[network.id] = kernel.in_namespace(namespace, metadata.listen)
         return self._sockets[network.id]
 
     def _remove_network(self, network_id: str) -> None:
+        self._served.pop(network_id, None)
         if listening := self._sockets.pop(network_id, None):
             listening.close()
         device = metadata.device_name(network_id)

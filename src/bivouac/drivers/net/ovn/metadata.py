@@ -76,6 +76,12 @@ def ensure_namespace(namespace: str, device: str, network: NetworkSpec) -> None:
         kernel.ip_batch(lines, namespace)
 
 
+def forget_neighbours(namespace: str) -> None:
+    """Ask anew who has which address. An address that a new server got is otherwise answered at the old one's MAC for
+    eight seconds: ARP requests of guests never get here to correct it, for OVN answers them."""
+    run(["ip", "-n", namespace, "neigh", "flush", "dev", INSIDE])
+
+
 def remove_namespace(namespace: str, device: str) -> None:
     """The veth first: it would outlive a namespace that some process still holds."""
     if kernel.device_exists(device):
