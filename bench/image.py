@@ -26,6 +26,26 @@ BLOCK = os.urandom(1 << 20)
 IMAGES = 100
 
 
+WHO = {"X-Identity-Status": "Confirmed", "X-Roles": "admin,member,reader", "X-Project-Id": "p", "X-User-Id": "u"}
+"""What the Keystone middleware would have said."""
+PASTE = """
+[pipeline:glance-api]
+pipeline = versionnegotiation context rootapp
+[composite:rootapp]
+paste.composite_factory = glance.api:root_app_factory
+/: apiversions
+/v2: apiv2app
+[app:apiversions]
+paste.app_factory = glance.api.versions:create_resource
+[app:apiv2app]
+paste.app_factory = glance.api.v2.router:API.factory
+[filter:versionnegotiation]
+paste.filter_factory = glance.api.middleware.version_negotiation:VersionNegotiationFilter.factory
+[filter:context]
+paste.filter_factory = glance.api.middleware.context:ContextMiddleware.factory
+"""
+
+
 class Service:
     """An image service that answers at a port."""
 
@@ -88,9 +108,10 @@ def glance(venv: Path) -> Iterator[Service]:
         f"[fs]\nfilesystem_store_datadir = {state}/images\n"
         f"[os_glance_staging_store]\nfilesystem_store_datadir = {state}/staging\n"
         f"[os_glance_tasks_store]\nfilesystem_store_datadir = {state}/tasks\n"
-        f"[paste_deploy]\nconfig_file = {venv}/etc/glance/glance-api-paste.ini\n"
+        f"[paste_deploy]\nconfig_file = {state}/paste.ini\n"
         f"[oslo_concurrency]\nlock_path = {state}/lock\n"
     )
+    (state / "paste.ini").write_text(PASTE)
     configuration = f"--config-file={state}/glance-api.conf"
     os.system(f"{venv}/bin/glance-manage {configuration} db sync >/dev/null 2>&1")  # noqa: S605 - a bench
     port = free_port()
@@ -102,7 +123,7 @@ def glance(venv: Path) -> Iterator[Service]:
     ]  # fmt: skip
     try:
         with process(*uwsgi, port=port, environment={"OS_GLANCE_CONFIG_DIR": str(state)}) as pid:
-            yield Service(pid, port, "", {"X-Roles": "admin,member,reader", "X-Project-Id": "p", "X-User-Id": "u"})
+            yield Service(pid, port, "", WHO)
     finally:
         shutil.rmtree(state, ignore_errors=True)
 
