@@ -65,7 +65,7 @@ def test_a_version_of_a_large_object_is_deleted_with_its_segments(cloud, box, se
     version = made.headers["x-object-version-id"]
     deleted = cloud.call("DELETE", f"/{box}-v/slo?multipart-manifest=delete&version-id={version}")
     assert deleted.status == 200 and b"Number Deleted: 4" in deleted.body
-    assert cloud.call("GET", f"/{box}-v?versions").status == 204
+    assert cloud.call("GET", f"/{box}-v?versions").json == []
     assert cloud.call("GET", f"/{box}").status == 204
 
 
@@ -429,3 +429,26 @@ def test_application_credentials_keep_to_their_rules(cloud):
     assert cloud.call("GET", "/open/o", token="restricted").status == 200
     assert cloud.call("PUT", "/open/o", b"2", token="restricted").status == 403
     assert cloud.call("GET", "", token="restricted").status == 403
+
+
+def test_parts_of_a_large_object_by_number(cloud, box, segments):
+    cloud.call("PUT", f"/{box}/slo?multipart-manifest=put", manifest(box, segments))
+    got = cloud.call("GET", f"/{box}/slo?part-number=3")
+    assert (got.status, got.body, got.headers["x-parts-count"]) == (206, segments[2], "3")
+    assert got.headers["content-range"] == f"bytes {301_000}-{301_006}/{301_007}"
+    assert cloud.call("GET", f"/{box}/slo?part-number=4").status == 416
+    assert cloud.call("GET", f"/{box}/slo?part-number=0").status == 400
+
+
+def test_a_segment_may_be_a_link(cloud, box, segments):
+    put(cloud, f"/{box}/link", X_Symlink_Target=f"{box}/seg/0")
+    body = json.dumps([{"path": f"/{box}/link"}]).encode()
+    assert cloud.call("PUT", f"/{box}/slo?multipart-manifest=put", body).status == 201
+    assert cloud.call("GET", f"/{box}/slo").body == segments[0]
+
+
+def test_deleting_what_never_was_leaves_a_marker(cloud, box):
+    cloud.call("POST", f"/{box}", headers={"X-Versions-Enabled": "true"})
+    gone = cloud.call("DELETE", f"/{box}/never")
+    assert gone.status == 404 and gone.headers["x-object-version-id"]
+    assert len(cloud.call("GET", f"/{box}?versions").json) == 1

@@ -132,6 +132,8 @@ def _quotas(call: Call) -> dict[str, int | None]:
             if policy not in dict(POLICIES):
                 raise Refusal(400, f"No policy {policy}")
             key = f"policy:{policy}"
+        if key is None and rest.startswith("quota-count-policy-"):
+            raise Refusal(400 if is_reseller(call.caller) else 403)
         if key is None:
             continue
         value = "" if removes else raw.decode("ascii", "replace").strip()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote, unquote
+
 from bivouac.objects.http import Response
 from bivouac.objects.http.sending import http_date
 from bivouac.objects.store.errors import NoSuchContainer
@@ -58,7 +60,7 @@ async def show(call: Call, container: Container) -> Response:
     if call.method == "HEAD":
         output = listings.output_format(call)
         return Response(204, [*headers, ("Content-Type", f"{listings.TYPES[output]}; charset=utf-8")])
-    versions = call.param("versions") is not None and container.versioning != Versioning.OFF
+    versions = call.param("versions") is not None
     wanted = listings.parse_listing(call)
     if versions:
         page = await call.store.list_versions(container, wanted)
@@ -67,11 +69,11 @@ async def show(call: Call, container: Container) -> Response:
     entries = page.entries
     if call.param("path") is not None:  # this older form never lists the directories themselves
         entries = [entry for entry in entries if not entry.prefix]
-    output = listings.output_format(call)
-    if output == "plain":
+    if not versions and listings.output_format(call) == "plain":
         return listings.respond(call, "container", [entry.name for entry in entries], [], container.name, headers)
     items = [listings.object_item(entry, versions) for entry in entries]
-    return listings.respond(call, "container", [], items, container.name, headers)
+    forced = "json" if versions else ""  # text could not tell versions apart
+    return listings.respond(call, "container", [], items, container.name, headers, forced)
 
 
 def container_headers(container: Container, usage: Usage, owner: bool) -> list[tuple[str, str]]:
@@ -94,7 +96,7 @@ def container_headers(container: Container, usage: Usage, owner: bool) -> list[t
         headers.append(("X-Versions-Enabled", str(container.versioning == Versioning.ENABLED)))
     for header, key in (("X-Versions-Location", VERSIONS_LOCATION), ("X-History-Location", VERSIONS_HISTORY)):
         if container.documents.get(key):
-            headers.append((header, container.documents[key]))
+            headers.append((header, quote(container.documents[key])))
     return headers
 
 
@@ -156,9 +158,14 @@ def _quotas(change: dict[str, str | None]) -> dict[str, int | None]:
     return found
 
 
+def _location(call: Call, header: str) -> str | None:
+    value = call.text(header)
+    return unquote(value) if value is not None else None
+
+
 def _versioning(call: Call, container: Container | None, documents: dict[str, str | None]) -> Versioning | None:
     """X-Versions-Enabled, and the older X-Versions-Location and X-History-Location. Raises Refusal."""
-    stack, history = call.text("x-versions-location"), call.text("x-history-location")
+    stack, history = _location(call, "x-versions-location"), _location(call, "x-history-location")
     if stack and history:
         raise Refusal(400, "Only one of X-History-Location or X-Versions-Location may be specified")
     held = container.documents if container else {}

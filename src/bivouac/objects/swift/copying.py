@@ -70,7 +70,9 @@ async def copy_from(call: Call, target: Container) -> Response:
 async def restore(call: Call, target: Container, version: int | None, null_version: bool) -> Response:
     """PUT with `version-id`: that version's bytes and metadata become the newest."""
     assert call.name is not None
-    record = await call.store.get_object(target, call.name, version, null_version)
+    if null_version:
+        raise Refusal(400, "The null version cannot be restored")
+    record = await call.store.get_object(target, call.name, version)
     if record.kind == Kind.DELETE_MARKER:
         raise Refusal(404)
     new = _carried(record)

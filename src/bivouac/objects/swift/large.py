@@ -19,7 +19,7 @@ from urllib.parse import quote, unquote
 from bivouac.objects.http import Response
 from bivouac.objects.store.errors import NoSuchContainer, NoSuchObject
 from bivouac.objects.store.interface import Container, DeleteObject, Kind, Listing, ObjectRecord, PutObject
-from bivouac.objects.swift import bulk, objects, ranges
+from bivouac.objects.swift import bulk, objects, ranges, symlinks
 from bivouac.objects.swift.access import may_read, refuse
 from bivouac.objects.swift.call import Call, iso_time
 from bivouac.objects.swift.errors import Refusal
@@ -122,6 +122,8 @@ async def _check_segment(call: Call, entry: Segment) -> Segment:
         record = await call.store.get_object(container, name)
     except (NoSuchContainer, NoSuchObject):
         raise Refusal(404, "404 Not Found") from None
+    if record.kind == Kind.SYMLINK:
+        _, record, _ = await symlinks.follow(call, record)
     if entry.get("etag") and entry["etag"].strip('"') != record.etag:
         raise Refusal(400, "Etag Mismatch")
     if entry.get("size_bytes") is not None and int(entry["size_bytes"]) != record.size:
@@ -178,6 +180,21 @@ def show_manifest(call: Call, record: ObjectRecord) -> Response:
 # reading
 
 
+def part(call: Call, record: ObjectRecord) -> tuple[int, int, int] | None:
+    """Of `part-number=N`: that segment's offset and length, and how many there are. None: not asked for. Raises
+    Refusal."""
+    asked = call.param("part-number")
+    if asked is None:
+        return None
+    if not asked.isdigit() or not 0 < int(asked) <= 10_000 or b"range" in call.request.headers:
+        raise Refusal(400, "Part number must be an integer between 1 and 10000, inclusive, and goes without Range")
+    lengths = [length_of(segment) for segment in json.loads(record.manifest or "[]")]
+    number = int(asked)
+    if number > len(lengths):
+        return 0, 0, len(lengths)
+    return sum(lengths[: number - 1]), lengths[number - 1], len(lengths)
+
+
 def reader(call: Call, record: ObjectRecord) -> ranges.Read:
     async def read(offset: int, length: int) -> AsyncIterator[Any]:
         pieces = _static_pieces(call, record, offset, length, 0)
@@ -232,6 +249,8 @@ async def _segment_pieces(
         record = await call.store.get_object(container, name)
     except (NoSuchContainer, NoSuchObject):
         raise Refusal(409, f"Segment {segment['name']} of {manifest.name} is missing") from None
+    if record.kind == Kind.SYMLINK:
+        _, record, _ = await symlinks.follow(call, record)
     if record.etag != segment["hash"] or record.size != segment["bytes"]:
         raise Refusal(409, f"Segment {segment['name']} of {manifest.name} has changed")
     if record.kind == Kind.STATIC_LARGE:

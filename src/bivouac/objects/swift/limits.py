@@ -59,7 +59,6 @@ def info(version: str) -> dict[str, Any]:
             "max_manifest_segments": MANIFEST_SEGMENTS,
             "max_manifest_size": MANIFEST_SIZE,
             "min_segment_size": 1,
-            "yield_frequency": 10,
             "allow_async_delete": False,
         },
         "staticweb": {},

@@ -74,10 +74,20 @@ def _version_marker(params: dict[str, str]) -> int | None:
 
 
 def respond(
-    call: Call, kind: str, lines: list[str], items: list[dict], name: str, headers: list[tuple[str, str]]
+    call: Call,
+    kind: str,
+    lines: list[str],
+    items: list[dict],
+    name: str,
+    headers: list[tuple[str, str]],
+    forced: str = "",
 ) -> Response:
-    """`kind` is account or container; `lines` are for text, `items` for JSON and XML. Empty text is 204, as ever."""
-    output = output_format(call)
+    """`kind` is account or container; `lines` are for text, `items` for JSON and XML; `forced` is a format whatever
+    was asked for.
+
+    Empty text is 204, as ever.
+    """
+    output = forced or output_format(call)
     headers = [*headers, ("Content-Type", f"{TYPES[output]}; charset=utf-8"), ("Vary", "Accept")]
     if output == "json":
         return Response(200, headers, msgspec.json.encode(items))

@@ -92,11 +92,13 @@ async def send(
 ) -> Response:
     """The answer with an object's bytes, or the part of them that is asked for."""
     size, etag, content_type = record.size, record.etag, record.content_type
+    part: tuple[int, int, int] | None = None
     read: ranges.Read
     if record.kind == Kind.STATIC_LARGE:
         if call.param("multipart-manifest") == "get":
             return large.show_manifest(call, record)
         etag, read = f'"{etag}"', large.reader(call, record)
+        part = large.part(call, record)
     elif record.kind == Kind.DYNAMIC_LARGE and call.param("multipart-manifest") != "get":
         size, etag, read = await large.dynamic(call, record)
     elif data is not None:
@@ -117,7 +119,10 @@ async def send(
     if status:
         raise Refusal(status, headers=[("Etag", etag)])
     wanted = None
-    if b"range" in request.headers and _range_applies(request.headers, etag, record.modified):
+    if part is not None:
+        headers.append(("X-Parts-Count", str(part[2])))
+        wanted = [part[:2]] if part[1] else []
+    elif b"range" in request.headers and _range_applies(request.headers, etag, record.modified):
         wanted = ranges.parse(request.header("range"), size)
     return await ranges.respond(headers, size, wanted, read, content_type, call.method == "HEAD")
 
@@ -153,7 +158,8 @@ def check_conditions(headers: dict[bytes, bytes], etag: str, modified: int) -> i
         tags = _etags(value)
         if "*" not in tags and etag not in tags:
             return 412
-    elif (value := headers.get(b"if-unmodified-since")) is not None:
+    # Unlike RFC 9110, which lets If-Match overrule it, Swift holds both.
+    if (value := headers.get(b"if-unmodified-since")) is not None:
         since = parse_date(value)
         if since is not None and whole_seconds(modified) > since:
             return 412
@@ -209,7 +215,8 @@ async def put(call: Call, container: Container) -> Response:
     new = await new_object(call, container)
     if link:
         new |= {"kind": Kind.SYMLINK, "documents": link}
-        new["content_type"] = request.header("content-type") or "application/symlink"
+        new["content_type"] = call.text("content-type") or link.pop("content_type", "application/symlink")
+        link.pop("content_type", None)
     body = await receive(call)
     check_etag(request.headers.get(b"etag"), body.md5) if not body.extents else await _check_large_etag(call, body)
     stored = await call.store.put_object(PutObject(container=container, name=call.name, body=body, **new))
@@ -320,11 +327,15 @@ def expiry(call: Call) -> int | None:
 async def update(call: Call, container: Container) -> Response:
     """POST: the user's metadata and the headers are replaced as a whole."""
     assert call.name is not None
+    if b"x-symlink-target" in call.request.headers:
+        raise Refusal(400, "A PUT request is required to set a symlink target")
     record = await call.store.get_object(container, call.name)
     if record.kind == Kind.SYMLINK:
         account = f"/v1/AUTH_{call.account}"
-        location = record.documents.get("symlink_path", account)
-        raise Refusal(307, "The requested POST was applied to a symlink.", [("Location", location)])
+        moved = [("Location", record.documents.get("symlink_path", account))]
+        if "symlink_etag" in record.documents:
+            moved.append(("X-Symlink-Target-Etag", record.documents["symlink_etag"]))
+        raise Refusal(307, "The requested POST was applied to a symlink.", moved)
     if record.expires_at is not None and record.expires_at <= time.time() and not call.flag("x-open-expired"):
         raise Refusal(404)
     headers = metadata.system_headers(call.request)
@@ -364,6 +375,8 @@ async def delete(call: Call, container: Container) -> Response:
     headers = [HTML]
     if deleted.marker is not None and version is None and not null_version:
         headers.append(("X-Object-Version-Id", version_id(deleted.marker, deleted.null_version)))
+        if not deleted.found:  # a marker was made all the same
+            raise Refusal(404, headers=headers[1:])
     elif not deleted.found:
         raise Refusal(404)
     elif version is not None or null_version:

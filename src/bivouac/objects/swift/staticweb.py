@@ -59,7 +59,8 @@ async def object_page(call: Call, container: Container) -> Response:
 
 
 def _moved(call: Call) -> Response:
-    location = call.request.target.decode("latin-1") + "/"
+    scheme, host = "https" if call.request.secure else "http", call.request.header("host")
+    location = f"{scheme}://{host}{call.request.target.decode('latin-1')}/"
     return Response(301, [("Location", location), ("Content-Type", "text/html; charset=UTF-8")])
 
 

@@ -37,7 +37,7 @@ async def documents(call: Call) -> dict[str, str]:
         record = await _static_target(call, account or call.account, container, name)
         if record.etag != etag.strip('"'):
             raise Refusal(409, f"Object Etag {record.etag!r} does not match X-Symlink-Target-Etag header {etag!r}")
-        found |= {"symlink_etag": record.etag, "symlink_bytes": str(record.size)}
+        found |= {"symlink_etag": record.etag, "symlink_bytes": str(record.size), "content_type": record.content_type}
     return found
 
 
@@ -60,7 +60,7 @@ async def _static_target(call: Call, account: str, container: str, name: str) ->
 async def follow(call: Call, record: ObjectRecord) -> tuple[Container, ObjectRecord, str]:
     """The end of a chain of links: its container, its record, and its path for Content-Location. Raises Refusal."""
     path, account = "", call.account
-    for _ in range(SYMLINK_LOOPS + 1):
+    for _ in range(SYMLINK_LOOPS):
         link = record.documents
         account = link.get("target_account", account)
         container_name, _, name = link["target"].partition("/")
@@ -76,10 +76,11 @@ async def follow(call: Call, record: ObjectRecord) -> tuple[Container, ObjectRec
         except NoSuchObject:
             raise Refusal(404, headers=[("Content-Location", path)]) from None
         if link.get("symlink_etag", record.etag) != record.etag:
-            raise Refusal(409, f"Object Etag {record.etag!r} does not match X-Symlink-Target-Etag header")
+            text = f"Object Etag {record.etag!r} does not match X-Symlink-Target-Etag header"
+            raise Refusal(409, text, [("Content-Location", path)])
         if record.kind != Kind.SYMLINK:
             return container, record, path
-    raise Refusal(409, "Too many levels of symbolic links")
+    raise Refusal(409, f"Too many levels of symbolic links, maximum allowed is {SYMLINK_LOOPS}")
 
 
 def headers(record: ObjectRecord) -> list[tuple[str, str]]:
