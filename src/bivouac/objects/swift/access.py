@@ -99,7 +99,7 @@ async def authorize_container(call: Call, container: Container | None, method: s
 def may_read(call: Call, account: str, container: Container) -> bool:
     """For what a request reads besides its own path: segments, sources of copies, targets of links."""
     if call.override:
-        return True
+        return account == call.account and (call.scope == "account" or container.name == call.container)
     caller = call.caller
     own = caller is not None and caller.project_id == account
     if own and not (OPERATOR_ROLES | READER_ROLES).isdisjoint(caller.roles):
@@ -202,7 +202,8 @@ def clean_account_acl(text: str) -> str:
         for level, names in found.items()
     ):
         raise Refusal(400, "Syntax error in X-Account-Access-Control")
-    return json.dumps(found, separators=(",", ":"), sort_keys=True)
+    found = {level: names for level, names in found.items() if names}
+    return json.dumps(found, separators=(",", ":"), sort_keys=True) if found else ""
 
 
 def account_acl_level(account: Account, caller: Caller | None) -> str:

@@ -108,7 +108,7 @@ async def update(call: Call) -> None:
     documents: dict[str, str | None] = {}
     acl = call.text("x-account-access-control")
     if acl is not None:
-        documents[ACCOUNT_ACL] = clean_account_acl(acl) if acl else None
+        documents[ACCOUNT_ACL] = (clean_account_acl(acl) or None) if acl else None
     elif b"x-remove-account-access-control" in call.request.headers:
         documents[ACCOUNT_ACL] = None
     account = await call.store.get_account(call.account)

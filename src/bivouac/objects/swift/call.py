@@ -52,12 +52,14 @@ def parse_path(target: bytes) -> Path | None:
 
 
 class Call:
-    """`override`: a signature (TempURL) has authorised the request already. `owner`: the caller may see and set
+    """`override`: a signature (TempURL) has authorised the request already; `scope` is whose key it
+    was, `account` or `container`, and what the request reads besides its own path must lie within. `owner`: the
+    caller may see and set
     what is private."""
 
     __slots__ = (
         "request", "store", "path", "method", "account", "container", "name", "caller", "trans_id", "override",
-        "owner", "referrer", "_params",
+        "scope", "owner", "referrer", "_params",
     )  # fmt: skip
 
     def __init__(self, request: Request, store: Store, path: Path, caller: Caller | None, trans_id: str) -> None:
@@ -65,6 +67,7 @@ class Call:
         self.method = request.method
         self.account, self.container, self.name = path.account, path.container, path.object
         self.override = self.owner = False
+        self.scope = ""
         self._params: dict[str, str] | None = None
         self.referrer = request.header("referer") if b"referer" in request.headers else ""
 

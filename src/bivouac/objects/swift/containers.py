@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from urllib.parse import quote, unquote
 
+from msgspec.structs import replace
+
 from bivouac.objects.http import Response
 from bivouac.objects.http.sending import http_date
-from bivouac.objects.store.errors import NoSuchContainer
+from bivouac.objects.store.errors import NoSuchContainer, NoSuchObject
 from bivouac.objects.store.interface import Container, Usage, Versioning
 from bivouac.objects.swift import formpost, listings, metadata, staticweb
 from bivouac.objects.swift.access import READ_ACL, WRITE_ACL, authorize_container, clean_acl, refuse
@@ -63,6 +65,8 @@ async def show(call: Call, container: Container) -> Response:
     versions = call.param("versions") is not None
     wanted = listings.parse_listing(call)
     if versions:
+        if call.param("version_marker") == "null":
+            wanted = replace(wanted, version_marker=await _null_version(call, container, wanted.marker))
         page = await call.store.list_versions(container, wanted)
     else:
         page = await call.store.list_objects(container, wanted)
@@ -74,6 +78,14 @@ async def show(call: Call, container: Container) -> Response:
     items = [listings.object_item(entry, versions) for entry in entries]
     forced = "json" if versions else ""  # text could not tell versions apart
     return listings.respond(call, "container", [], items, container.name, headers, forced)
+
+
+async def _null_version(call: Call, container: Container, name: str) -> int:
+    """What version "null" of an object is; 0 if there is none: then all of its versions are passed."""
+    try:
+        return (await call.store.get_object(container, name, null_version=True)).version
+    except NoSuchObject:
+        return 0
 
 
 def container_headers(container: Container, usage: Usage, owner: bool) -> list[tuple[str, str]]:

@@ -12,7 +12,7 @@ from bivouac.objects.http import BodyTooLarge, Response
 from bivouac.objects.http.sending import http_date
 from bivouac.objects.store.errors import NoSuchContainer, NoSuchObject
 from bivouac.objects.store.interface import Container, CopySource, Kind, ObjectRecord, PutObject, Staged
-from bivouac.objects.swift import large, objects, symlinks
+from bivouac.objects.swift import large, objects, ranges, symlinks
 from bivouac.objects.swift.access import authorize_container, may_read, refuse
 from bivouac.objects.swift.call import RESELLER_PREFIX, Call, whole_seconds
 from bivouac.objects.swift.errors import Refusal
@@ -110,9 +110,8 @@ async def _copy(call: Call, source: tuple[str, str, str], target: Container) -> 
             raise Refusal(412)
         new = await _new(call, record, target)
         try:
-            stored = await call.store.put_object(
-                PutObject(container=target, name=call.name, body=await _body(call, record, new), **new)
-            )
+            body = await _body(call, record, new)
+            stored = await call.store.put_object(PutObject(container=target, name=call.name, body=body, **new))
         except NoSuchObject:
             if attempt + 1 == ATTEMPTS:
                 raise
@@ -160,6 +159,12 @@ async def _new(call: Call, record: ObjectRecord, target: Container) -> dict[str,
     if record.kind in (Kind.STATIC_LARGE, Kind.DYNAMIC_LARGE) and call.param("multipart-manifest") != "get":
         new |= {"kind": Kind.PLAIN, "manifest": None, "documents": {}, "size": None, "etag": None}
         new["headers"].pop("x-object-manifest", None)
+    elif record.kind == Kind.PLAIN and b"range" in call.request.headers:
+        wanted = ranges.parse(call.request.header("range"), record.size)
+        if wanted is not None:
+            if len(wanted) != 1:
+                raise Refusal(416)
+            new |= {"_range": wanted[0], "size": None, "etag": None, "checksums": {}}
     new |= {key: given[key] for key in ("conditions", "owner") if key in given}
     new["archive"] = await archive_of(call, target)
     return new
@@ -167,7 +172,7 @@ async def _new(call: Call, record: ObjectRecord, target: Container) -> dict[str,
 
 async def _body(call: Call, record: ObjectRecord, new: dict[str, Any]) -> CopySource | Staged:
     if new["kind"] == record.kind:
-        return CopySource(record)
+        return CopySource(record, *new.pop("_range", (0, None)))
     read = large.reader(call, record) if record.kind == Kind.STATIC_LARGE else (await large.dynamic(call, record))[2]
     size = record.size if record.kind == Kind.STATIC_LARGE else (await large.dynamic(call, record))[0]
     if size > MAX_FILE_SIZE:

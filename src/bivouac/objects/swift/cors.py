@@ -32,7 +32,9 @@ async def preflight(call: Call) -> Response:
     """OPTIONS, with or without an origin."""
     request = call.request
     origin, method = request.header("origin"), request.header("access-control-request-method")
-    if not origin or not method:
+    if origin and not method:
+        raise Refusal(401)
+    if not origin:
         return Response(200, [("Allow", ALLOWED), ("Content-Type", "text/html; charset=UTF-8")])
     container = await _container(call)
     origins = _origins(container) if container else []

@@ -157,23 +157,22 @@ def length_of(segment: Segment) -> int:
     return segment["bytes"]
 
 
-def show_manifest(call: Call, record: ObjectRecord) -> Response:
-    """GET with multipart-manifest=get: as stored, or as it could be put again (`format=raw`)."""
-    segments = json.loads(record.manifest or "[]")
+def show_manifest(call: Call, record: ObjectRecord, headers: list[tuple[str, str]]) -> Response:
+    """GET with multipart-manifest=get: as stored, or as it could be put again (`format=raw`). `headers` are the
+    object's."""
+    content_type, body = "application/json; charset=utf-8", (record.manifest or "[]").encode()
     if call.param("format") == "raw":
         segments = [
             segment
             if "data" in segment
             else {"path": segment["name"], "etag": segment["hash"], "size_bytes": segment["bytes"]}
             | ({"range": segment["range"]} if "range" in segment else {})
-            for segment in segments
+            for segment in json.loads(body)
         ]
-    body = json.dumps(segments).encode()
-    headers = [
-        ("Content-Type", "application/json; charset=utf-8"),
-        ("Etag", hashlib.md5(body, usedforsecurity=False).hexdigest()),
-        ("X-Static-Large-Object", "True"),
-    ]
+        content_type, body = record.content_type, json.dumps(segments).encode()
+    etag = hashlib.md5(body, usedforsecurity=False).hexdigest()
+    headers = [pair for pair in headers if pair[0] != "Etag"]
+    headers += [("Content-Type", content_type), ("Etag", etag)]
     return Response(200, headers, b"" if call.method == "HEAD" else body, len(body))
 
 

@@ -18,7 +18,7 @@ EMPTY_MD5 = "d41d8cd98f00b204e9800998ecf8427e"
 
 
 def output_format(call: Call) -> str:
-    """From `format=` or Accept. Raises Refusal 406 as 400's page when nothing fits."""
+    """From `format=` or Accept. Raises Refusal when nothing fits."""
     asked = call.param("format")
     if asked is not None:
         return asked.lower() if asked.lower() in ("json", "xml") else "plain"
@@ -33,7 +33,7 @@ def output_format(call: Call) -> str:
             return "xml"
         if kind in ("text/plain", "text/*"):
             return "plain"
-    return "plain"
+    raise Refusal(406)
 
 
 def parse_listing(call: Call) -> Listing:

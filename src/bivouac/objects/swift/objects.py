@@ -33,6 +33,7 @@ from bivouac.objects.swift.listings import version_id
 from bivouac.objects.swift.versions import archive_of, asked_version
 
 METHODS = "HEAD, GET, PUT, POST, COPY, DELETE, OPTIONS"
+FAR_FUTURE = 9_999_999_999  # seconds: what fits the ten digits that clients expect
 HTML = ("Content-Type", "text/html; charset=UTF-8")
 
 
@@ -82,6 +83,9 @@ async def show(call: Call, container: Container) -> Response:
         else:
             container, record, path = await symlinks.follow(call, record)
             data, extra = None, [("Content-Location", path)]
+    elif container.versioning != Versioning.OFF and not record.null_version:
+        place = f"/v1/AUTH_{call.account}/{quoted(container.name, record.name)}"
+        extra = [("Content-Location", f"{place}?version-id={version_id(record.version, False)}")]
     if record.expires_at is not None and record.expires_at <= time.time() and not call.flag("x-open-expired"):
         raise Refusal(404)
     return await send(call, container, record, data, extra)
@@ -96,7 +100,7 @@ async def send(
     read: ranges.Read
     if record.kind == Kind.STATIC_LARGE:
         if call.param("multipart-manifest") == "get":
-            return large.show_manifest(call, record)
+            return large.show_manifest(call, record, object_headers(container, record, etag) + extra)
         etag, read = f'"{etag}"', large.reader(call, record)
         part = large.part(call, record)
     elif record.kind == Kind.DYNAMIC_LARGE and call.param("multipart-manifest") != "get":
@@ -143,6 +147,7 @@ def object_headers(container: Container, record: ObjectRecord, etag: str) -> lis
         headers.append(("X-Delete-At", str(record.expires_at)))
     if record.kind == Kind.STATIC_LARGE:
         headers.append(("X-Static-Large-Object", "True"))
+        headers.append(("X-Manifest-Etag", record.documents.get("listing_hash", "")))
     if container.versioning != Versioning.OFF:
         headers.append(("X-Object-Version-Id", version_id(record.version, record.null_version)))
     return headers
@@ -233,8 +238,8 @@ def created(
         ("Last-Modified", http_date(whole_seconds(stored.version))),
         *(extra or ()),
     ]
-    if container.versioning != Versioning.OFF:
-        headers.append(("X-Object-Version-Id", version_id(stored.version, stored.null_version)))
+    if not stored.null_version:
+        headers.append(("X-Object-Version-Id", version_id(stored.version, False)))
     return Response(201, headers)
 
 
@@ -319,9 +324,9 @@ def expiry(call: Call) -> int | None:
         return None
     if not at.strip().lstrip("+-").isdigit():
         raise Refusal(400, "Non-integer X-Delete-At")
-    if int(at) <= now or int(at) >= 10**11:
+    if int(at) <= now:
         raise Refusal(400, "X-Delete-At in past")
-    return int(at)
+    return min(int(at), FAR_FUTURE)
 
 
 async def update(call: Call, container: Container) -> Response:

@@ -102,7 +102,7 @@ def _listing(call: Call, container: Container, prefix: str, entries: list) -> by
             continue
         size = "" if entry.prefix else str(entry.size)
         kind = "subdir" if entry.prefix else "item"
-        cell = f'<a href="{escape(quote("./" + name if ":" in name else name))}">{escape(name)}</a>'
+        cell = f'<a href="{escape("./" + quote(name))}">{escape(name)}</a>'
         rows.append(f'<tr class="{kind}"><td class="colname">{cell}</td><td class="colsize">{size}</td></tr>')
     body = "\n".join(rows)
     return (

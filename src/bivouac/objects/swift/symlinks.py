@@ -52,7 +52,8 @@ def _account(text: str | None) -> str | None:
 
 async def _static_target(call: Call, account: str, container: str, name: str) -> ObjectRecord:
     try:
-        return await call.store.get_object(await call.store.get_container(account, container), name)
+        record = await call.store.get_object(await call.store.get_container(account, container), name)
+        return (await follow(call, record))[1] if record.kind == Kind.SYMLINK else record
     except (NoSuchContainer, NoSuchObject):
         raise Refusal(409, "X-Symlink-Target does not exist") from None
 

@@ -53,7 +53,7 @@ async def authorize(call: Call) -> None:
     # A signature for writing includes reading, as documented: who may put may also look.
     methods = {"HEAD": ("HEAD", "GET", "PUT", "POST", "DELETE"), "GET": ("GET",)}.get(call.method, (call.method,))
     algorithm, digest = signature
-    for _, key in await keys(call):
+    for scope, key in await keys(call):
         for method in methods:
             for path in _signed_paths(call, prefix):
                 text = f"{method}\n{params['temp_url_expires'] if not _is_iso(params) else expires}\n{path}"
@@ -61,7 +61,7 @@ async def authorize(call: Call) -> None:
                     text = f"ip={addresses}\n{text}"
                 if hmac.compare_digest(hmac.new(key, text.encode(), algorithm).digest(), digest):
                     _check_use(call)
-                    call.override = True
+                    call.override, call.scope = True, scope
                     return
     raise _invalid()
 
