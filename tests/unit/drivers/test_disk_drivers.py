@@ -264,3 +264,21 @@ def test_a_crash_at_any_moment_leaves_nothing_half_made(tmp_path: Path) -> None:
 def test_too_large_an_overlay_is_refused() -> None:
     with pytest.raises(Qcow2Error):
         overlay(1 << 60, "base", "raw")
+
+
+@NEED_QEMU
+def test_a_disk_grows_when_more_is_wanted_and_never_shrinks(tmp_path: Path) -> None:
+    disks, source, server = local(tmp_path), Source(b"bootable".ljust(65536, b".")), new_uuid()
+    image = source.image()
+
+    async def ensure(name: str, size: int, of: ImageRef | None) -> int:
+        disk = DiskSpec(name, size, "root" if of else "ephemeral", image=of)
+        return int(str(info((await disks.ensure_disk(server, disk, source.fetch)).path)["virtual-size"]))
+
+    async def grow() -> None:
+        for name, of in (("root", image), ("ephemeral0", None)):
+            assert await ensure(name, 1 << 20, of) == 1 << 20
+            assert await ensure(name, 3 << 20, of) == 3 << 20
+            assert await ensure(name, 1 << 20, of) == 3 << 20
+
+    asyncio.run(grow())

@@ -19,7 +19,7 @@ from bivouac.hostspec.server import DiskSpec, ImageRef, ServerSpec
 
 from .fat import FatError, filesystem
 from .images import ImageCache
-from .qcow2 import overlay, read_base
+from .qcow2 import Qcow2Error, overlay, read_base, virtual_bytes
 
 FICLONE = 0x40049409
 SUFFIXES = (".qcow2", ".raw")
@@ -65,6 +65,9 @@ class LocalDisks:
                     with _in_users_words("The disk could not be made."):
                         path = await asyncio.to_thread(self._make, server_id, disk, base)
                     known[disk.name] = path
+        elif disk.size_bytes and disk.kind != "cdrom":
+            with _in_users_words("The disk could not be made larger."):
+                await asyncio.to_thread(_grow, path, disk.size_bytes)
         return AttachedDisk(
             name=disk.name,
             path=str(path),
@@ -196,6 +199,18 @@ class LocalDisks:
         return path
 
 
+def _grow(path: Path, size_bytes: int) -> None:
+    """Make a disk as large as it should be; one that is larger stays so, for its end may be in use. No guest has it
+    open when it is too small: whoever wants more has stopped the guest first."""
+    if path.suffix == ".raw":
+        if path.stat().st_size < size_bytes:
+            side_effect("grow disk")
+            os.truncate(path, size_bytes)
+    elif virtual_bytes(path) < size_bytes:
+        side_effect("grow disk")
+        run(["qemu-img", "resize", "-q", "-f", "qcow2", str(path), str(size_bytes)], limits=Limits(**_TOOL_LIMITS))
+
+
 def _make_empty(path: Path, size_bytes: int) -> None:
     with open(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
         file.truncate(size_bytes)
@@ -226,5 +241,5 @@ def _in_users_words(otherwise: str):  # noqa: ANN202 - a context manager
     except OSError as error:
         full = error.errno in (28, 122)  # ENOSPC, EDQUOT
         raise DriverError("The host's disk is full." if full else otherwise, str(error)) from error
-    except CommandError as error:
+    except (CommandError, Qcow2Error) as error:
         raise DriverError(otherwise, str(error)) from error

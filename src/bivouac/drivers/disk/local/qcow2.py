@@ -49,6 +49,15 @@ def read_base(path: Path) -> Header:
     return Header(version, virtual_bytes)
 
 
+def virtual_bytes(path: Path) -> int:
+    """The size that a guest sees of one of our own disks."""
+    with path.open("rb") as file:
+        start = file.read(32)
+    if len(start) < 32 or struct.unpack_from(">I", start)[0] != MAGIC:
+        raise Qcow2Error("not a qcow2 image")
+    return struct.unpack_from(">Q", start, 24)[0]
+
+
 def overlay(virtual_bytes: int, backing_file: str, backing_format: str) -> bytes:
     """The bytes of an empty image of that size on top of `backing_file` (relative to the overlay's directory)."""
     name, kind = backing_file.encode(), backing_format.encode()
