@@ -37,7 +37,7 @@ _JOURNALED = frozenset(
     "REST." + name
     for name in (
         "PUT.OBJECT", "POST.OBJECT", "DELETE.OBJECT", "POST.UPLOAD", "COPY.OBJECT", "PUT.ACL", "PUT.OBJECT_TAGGING",
-        "PUT.LEGAL_HOLD", "PUT.RETENTION", "DELETE.OBJECT_TAGGING", "POST.MULTI_OBJECT_DELETE",
+        "PUT.LEGAL_HOLD", "PUT.RETENTION", "DELETE.OBJECT_TAGGING", "POST.DELETE_MULTI_OBJECT",
     )
 )  # fmt: skip
 
@@ -79,7 +79,7 @@ class LogDelivery:
     async def record_delete(self, call: Call, key: str, version: str | None, status: int) -> None:
         """One object of a multi-object delete gets a record of its own."""
         if self.wanted(call):
-            await self._note(call, key, version or "", status, "", 0, "", "BATCH.DELETE.OBJECT")
+            await self._note(call, key, version or "", status, "", 0, "", "REST.POST.DELETE_MULTI_OBJECT")
 
     async def _note(
         self, call: Call, key: str, version: str, status: int, error: str, sent: int, etag: str, operation: str = ""
@@ -130,7 +130,7 @@ class LogDelivery:
     def _journals(configuration: logging.Logging, operation: str, key: str, status: int) -> bool:
         return (
             status < 300
-            and (operation in _JOURNALED or operation.startswith("BATCH."))
+            and operation in _JOURNALED
             and key.startswith(configuration.key_prefix)
             and key.endswith(configuration.key_suffix)
         )
@@ -179,8 +179,14 @@ class LogDelivery:
                 await self._deliver(slot)
 
     async def flush_source(self, source: Container) -> str:
-        """Deliver what waits for a source's target now; the log object's name. An empty log makes an empty object."""
+        """Deliver what waits for a source's target now; the log object's name. An empty log makes an empty object.
+
+        Raises AccessDenied if the target does not let the log writer in any more.
+        """
         configuration = logging.load(source.documents[keys.LOGGING])
+        target = await self._store.find_bucket(configuration.bucket)
+        if not lets_in(target, source.name, source.account, configuration.prefix):
+            raise S3Error("AccessDenied", "The target bucket does not let the log writer in any more.")
         self._load()
         slot = self._slot(source, configuration)
         if slot not in self._pending:
@@ -227,6 +233,10 @@ class LogDelivery:
                 target = await self._store.find_bucket(pending.target)
                 if target.id != pending.target_id:
                     raise NoSuchContainer(pending.target)
+                if not lets_in(target, pending.source, pending.owner, pending.configuration.prefix):
+                    log.warning("access logs for %s were dropped: it does not let the writer in", pending.target)
+                    self._forget(slot)
+                    return None
                 upload = self._store.upload(len(body))
                 await upload.write(body)
                 await self._store.put_object(
@@ -260,20 +270,18 @@ class LogDelivery:
             raise S3Error("InvalidArgument", "The target bucket must not be logged itself.")
         if keys.ENCRYPTION in target.documents or keys.REQUEST_PAYMENT in target.documents:
             raise S3Error("InvalidArgument", "The target bucket must not have default encryption or requester pays.")
-        if not self._lets_in(target, source, wanted):
+        if not lets_in(target, source.name, source.account, wanted.prefix):
             raise S3Error("AccessDenied", "The target bucket's policy or ACL does not let the log writer in.")
 
-    def _lets_in(self, target: Container, source: Container, wanted: logging.Logging) -> bool:
-        text = target.documents.get(keys.POLICY)
-        if text is not None:
-            context = {
-                "aws:sourcearn": [f"arn:aws:s3:::{source.name}"],
-                "aws:sourceaccount": [source.account],
-            }
-            resource = f"arn:aws:s3:::{target.name}/{wanted.prefix}"
-            verdict = policy.evaluate(
-                policy.load(text), policy.Principal(service=SERVICE), "s3:putobject", resource, context
-            )
-            if verdict is not policy.Verdict.SILENT:
-                return verdict is policy.Verdict.ALLOW
-        return acls.allows(access.bucket_acl(target), "WRITE", "", (acls.LOG_DELIVERY,))
+
+def lets_in(target: Container, source: str, owner: str, prefix: str) -> bool:
+    """Whether the target's policy or ACL lets the log writer put records of a source bucket under a prefix."""
+    text = target.documents.get(keys.POLICY)
+    if text is not None:
+        context = {"aws:sourcearn": [f"arn:aws:s3:::{source}"], "aws:sourceaccount": [owner]}
+        resource = f"arn:aws:s3:::{target.name}/{prefix}"
+        writer = policy.Principal(service=SERVICE)
+        verdict = policy.evaluate(policy.load(text), writer, "s3:putobject", resource, context)
+        if verdict is not policy.Verdict.SILENT:
+            return verdict is policy.Verdict.ALLOW
+    return acls.allows(access.bucket_acl(target), "WRITE", "", (acls.LOG_DELIVERY,))

@@ -124,9 +124,10 @@ def _filter_xml(logging: Logging) -> str:
 
 
 def object_name(logging: Logging, owner: str, region: str, bucket: str, moment: float) -> str:
-    """The name of a new log object."""
+    """The name of a new log object. Names rise with time, also within one second."""
+    unique = f"{int(moment % 1 * 1_000_000):06X}" + secrets.token_hex(5).upper()
     day = time.strftime("%Y/%m/%d/", time.gmtime(moment))
-    stamp = time.strftime("%Y-%m-%d-%H-%M-%S-", time.gmtime(moment)) + secrets.token_hex(8).upper()
+    stamp = time.strftime("%Y-%m-%d-%H-%M-%S-", time.gmtime(moment)) + unique
     return logging.prefix + (f"{owner}/{region}/{bucket}/{day}{stamp}" if logging.partitioned else stamp)
 
 
