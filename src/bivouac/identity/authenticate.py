@@ -15,8 +15,8 @@ from .service.validity import MICROSECONDS, Proven, Refused, prove
 from .tokens import InvalidToken, Keys
 
 KEYS_BELL = "identity.keys"
-_ACCESS = "access key "
-"""Before an access key, where a token's text would stand: no token holds a space."""
+TOKEN, ACCESS_KEY = "token", "access key"
+"""Kinds in the memory."""
 
 
 class Authenticator:
@@ -46,8 +46,8 @@ class Authenticator:
 
     async def prove(self, text: str) -> Proven | None:
         """The token as it counts now, or None. From memory where that is exact."""
-        now = self._clock.now()
-        proven: Proven | None = self.memory.get(text, now)
+        now, key = self._clock.now(), (TOKEN, text)
+        proven: Proven | None = self.memory.get(key, now)
         if proven is not None:
             return proven
         try:
@@ -56,10 +56,10 @@ class Authenticator:
             return None
         expires_at = token.expires_us / MICROSECONDS
         if now >= expires_at:
-            self.memory.drop(text)
+            self.memory.drop(key)
             return None
         try:
-            return await self.memory.read(text, expires_at, prove, token)
+            return await self.memory.read(key, expires_at, prove, token)
         except Refused:
             return None
 
@@ -70,7 +70,7 @@ class Authenticator:
         """
         now = self._clock.now()
         try:
-            return await self.memory.read(_ACCESS + access, float("inf"), prove_access_key, access, now)
+            return await self.memory.read((ACCESS_KEY, access), float("inf"), prove_access_key, access, now)
         except Refused:
             return None
 

@@ -14,7 +14,7 @@ from ..core.errors import BadRequest, Forbidden, NotFound, Unauthorized
 from ..core.settings import Security
 from ..core.store import Store
 from . import one_time
-from .authenticate import Authenticator
+from .authenticate import TOKEN, Authenticator
 from .oauth_signature import SignedRequest
 from .passwords import Verifier
 from .records import User
@@ -26,6 +26,8 @@ from .service.validity import MICROSECONDS, Proven
 from .tokens import RECEIPT, InvalidToken, Token, new_audit_id
 
 RECEIPT_LIFETIME_S = 300
+LOGIN, USER = "login", "user"
+"""Kinds in the memory."""
 METHODS = ("password", "token", "application_credential", "totp", "oauth1")
 
 
@@ -108,11 +110,11 @@ class Login:
         elif verified.parent or verified.application_credential_id or verified.access_token_id:
             proven = await self._store.read(issue, verified, scope, now, lifetime_s)
         else:
-            key = f"login {verified.user_id} {msgspec.json.encode(scope).decode()}"
+            key = (LOGIN, msgspec.json.encode((verified.user_id, scope)).decode())
             earlier = await memory.read(key, float("inf"), issue, verified, scope, now, lifetime_s)
             proven = issue_again(earlier, verified, now, lifetime_s)
         text = self._authenticator.keys.issue(proven.token)
-        memory.keep(text, proven, proven.token.expires_us / MICROSECONDS, generation)
+        memory.keep((TOKEN, text), proven, proven.token.expires_us / MICROSECONDS, generation)
         return text, proven
 
     async def _verify(self, identity: IdentityRequest, signed: SignedRequest | None) -> Verified:
@@ -162,8 +164,8 @@ class Login:
     async def _find_user(self, wanted: UserName) -> User | None:
         """The named user in an enabled domain, or None. Raises BadRequest when it names nobody."""
         domain = wanted.domain
-        where = "" if wanted.id or domain is None else f"{domain.id or ''} {domain.name or ''}"
-        key = f"user {wanted.id or ''} {wanted.name or ''} {where}"
+        named = (wanted.id, wanted.name, domain.id if domain else None, domain.name if domain else None)
+        key = (USER, msgspec.json.encode(named).decode())
         found = await self._authenticator.memory.read(key, float("inf"), login_facts.find_user, wanted)
         return found.user
 

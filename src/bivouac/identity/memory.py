@@ -29,6 +29,9 @@ class Dependent(Protocol):
 
 
 T = TypeVar("T", bound=Dependent)
+Key = tuple[str, str]
+"""The kind of thing, and its name. The kind is ours and never from a request, so that a name that somebody sends can
+only ever find a thing of the kind that it is looked for as."""
 
 
 class Entry(Struct, frozen=True):
@@ -44,8 +47,8 @@ class Memory:
     def __init__(self, store: Store, clock: Clock):
         self._store = store
         self._clock = clock
-        self._entries: OrderedDict[str, Entry] = OrderedDict()
-        self._by_subject: dict[str, set[str]] = {}
+        self._entries: OrderedDict[Key, Entry] = OrderedDict()
+        self._by_subject: dict[str, set[Key]] = {}
         self._lock = threading.Lock()
         self._generation = 0
         store.on_bell(self._bell)
@@ -55,12 +58,17 @@ class Memory:
         """Rises with every bell: what was read before it may be stale."""
         return self._generation
 
-    def get(self, key: str, now: float) -> Any:
+    def remembered(self) -> list[Key]:
+        """What is remembered now."""
+        with self._lock:
+            return list(self._entries)
+
+    def get(self, key: Key, now: float) -> Any:
         """The value, or None."""
         entry = self._entries.get(key)
         return entry.value if entry is not None and now < entry.good_until else None
 
-    async def read(self, key: str, until: float, rule: Callable[..., T], *args: Any) -> T:
+    async def read(self, key: Key, until: float, rule: Callable[..., T], *args: Any) -> T:
         """The value, or what `rule(tx, *args)` returns, kept at most until that moment. What it raises is not kept."""
         now = self._clock.now()
         entry = self._entries.get(key)
@@ -75,7 +83,7 @@ class Memory:
         self.keep(key, value, until, generation)
         return value
 
-    def keep(self, key: str, value: Dependent, until: float, generation: int) -> None:
+    def keep(self, key: Key, value: Dependent, until: float, generation: int) -> None:
         """Keep a value that was read when the generation was as given. One without subjects, such as the answer that
         there is no such user, could not be dropped in time and is not kept."""
         if not value.subjects:
@@ -93,14 +101,14 @@ class Memory:
             if len(self._entries) > CAPACITY:
                 self._unlink(*self._entries.popitem(last=False))
 
-    def drop(self, key: str) -> None:
+    def drop(self, key: Key) -> None:
         """Forget one value."""
         with self._lock:
             entry = self._entries.pop(key, None)
             if entry is not None:
                 self._unlink(key, entry)
 
-    def _unlink(self, key: str, entry: Entry) -> None:
+    def _unlink(self, key: Key, entry: Entry) -> None:
         for subject in entry.value.subjects:
             keys = self._by_subject.get(subject)
             if keys is not None:

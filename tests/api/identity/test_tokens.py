@@ -252,3 +252,22 @@ def test_an_update_that_is_run_again_still_updates(cloud: Cloud) -> None:
     assert cloud.patch(f"/v3/users/{user}", {"user": {"name": "v", "email": "e"}})["user"]["name"] == "v"
     shown = cloud.get(f"/v3/users/{user}")["user"]
     assert (shown["name"], shown["email"]) == ("v", "e")
+
+
+def test_no_key_of_the_memory_passes_for_a_token(cloud: Cloud) -> None:
+    """What is remembered of logins and access keys lies beside the tokens: no header may name it."""
+    project, admin = cloud.made.admin_project_id, cloud.made.admin_user_id
+    key = cloud.post(f"/v3/users/{admin}/credentials/OS-EC2", {"tenant_id": project})["credential"]
+    body = {"credentials": {"access": key["access"], "token": "eA==", "signature": "x"}}
+    assert cloud.post("/v3/s3tokens", body).status == 401
+    memory = cloud.identity.authenticator.memory
+    kinds = {kind for kind, _ in memory.remembered()}
+    assert kinds == {"token", "login", "user", "access key"}
+    for kind, text in memory.remembered():
+        if kind != "token":
+            for forged in (text, f"{kind} {text}", f"{kind}{text}", str((kind, text))):
+                assert cloud.get("/v3/users", forged).status == 401
+                assert cloud.get("/v3/auth/tokens", x_subject_token=forged).status == 404
+                assert cloud.post(
+                    "/v3/auth/tokens", {"auth": {"identity": {"methods": ["token"], "token": {"id": forged}}}}, ""
+                ).status == 404
