@@ -64,6 +64,10 @@ def everything_that_tests_ask_for(guest: PlainGuest) -> None:
     guest.ssh("sudo nc -lk -p 8080 -e echo hello </dev/null >/dev/null 2>&1 &")
     wait_for("an answer from nc", lambda: "hello" in guest.ssh("sleep 0.2; nc 127.0.0.1 8080 || true"), 20)
     assert "hello" in guest.ssh("nc 127.0.0.1 8080"), "nc -k did not go on listening"
+    guest.ssh("sudo nc -u -p 8081 -lk -e echo foolish </dev/null >/dev/null 2>&1 &")
+    ask = "echo bar | nc -w 1 -u 127.0.0.1 8081 || true"
+    wait_for("an answer over UDP", lambda: "foolish" in guest.ssh(f"sleep 0.2; {ask}"), 20)
+    assert "foolish" in guest.ssh(ask), "nc -u -k did not go on listening"
     lease = "sudo /bin/kill -USR1 $(cat /var/run/udhcpc.eth0.pid)"
     guest.ssh(lease)
     for command in ("-t ext4", "-t vfat"):

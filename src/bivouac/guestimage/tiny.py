@@ -37,8 +37,8 @@ _PROGRAMS = {
     "/usr/sbin/resize2fs": "e2fsprogs",
     "/usr/sbin/qemu-ga": "qemu-guest-agent",
 }
-_OPTIONAL_PROGRAMS = {"/usr/sbin/dhclient": "isc-dhcp-client"}
-"""Only there the guest can ask for DHCPv6 addresses; newer distributions have dropped the package."""
+_OPTIONAL_PROGRAMS = {"/usr/sbin/dhclient": "isc-dhcp-client", "/bin/nc.traditional": "netcat-traditional"}
+"""Only with these the guest asks for DHCPv6 addresses and speaks UDP with `nc`; not every distribution has them."""
 
 _TOOLS = {"/bin/busybox": "busybox-static", "ldd": "libc-bin", "strip": "binutils", "lz4": "lz4", "zstd": "zstd"}
 _SCRIPTS = {
