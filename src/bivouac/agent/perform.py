@@ -53,7 +53,10 @@ class Performer:
         match action:
             case plan.Start():
                 assert spec is not None
-                await drivers.hypervisor.ensure_running(spec, await self._devices(spec))
+                guest = (await drivers.hypervisor.observe_servers()).get(server_id)
+                paused = guest is not None and guest.power == "paused"  # it has all it needs, and has it open
+                devices = GuestDevices((), {}) if paused else await self._devices(spec)
+                await drivers.hypervisor.ensure_running(spec, devices)
             case plan.Power(to="stopped"):
                 timeout_s = spec.stop_timeout_s if spec is not None else 0.0
                 await drivers.hypervisor.ensure_stopped(server_id, timeout_s)

@@ -85,6 +85,28 @@ def test_an_overlay_is_a_whole_qcow2_on_its_base(tmp_path: Path) -> None:
 
 
 @NEED_QEMU
+def test_a_disk_grows_with_its_flavor_and_never_shrinks(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    for parent in list(tmp_path.parents)[:2]:
+        parent.chmod(0o711)
+    source = Source(b"0" * 1_000_000)
+    image = source.image()
+
+    async def body() -> None:
+        driver = local(tmp_path / "host")
+        for size, expected in ((2 << 20, 2 << 20), (8 << 20, 8 << 20), (4 << 20, 8 << 20)):
+            root = await driver.ensure_disk("a", DiskSpec("root", size, image=image), source.fetch)
+            data = await driver.ensure_disk("a", DiskSpec("ephemeral0", size, kind="ephemeral"), source.fetch)
+            assert info(root.path)["virtual-size"] == expected and os.stat(data.path).st_size == expected
+        subprocess.run(["qemu-img", "check", "-q", root.path], check=True)
+        await driver.remove_disk("a", "root")
+        assert list((tmp_path / "host" / "disks" / "a").glob("base-*")) == []
+        await driver.ensure_disk("a", DiskSpec("root", 2 << 20, image=image), source.fetch)
+
+    asyncio.run(body())
+
+
+@NEED_QEMU
 def test_other_formats_become_qcow2(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     for parent in pytest_folders(tmp_path):

@@ -16,7 +16,8 @@ class DiskDriver(Protocol):
         ...
 
     async def ensure_disk(self, server_id: str, disk: DiskSpec, fetch: Fetch) -> AttachedDisk:
-        """Make the disk if it is absent (cloned from its image's base, or empty, at least `size_bytes`)."""
+        """Make the disk if it is absent (cloned from its image's base, or empty, at least `size_bytes`), and larger if
+        it has become too small. No guest has it open."""
         ...
 
     async def ensure_config_drive(self, spec: ServerSpec) -> AttachedDisk:

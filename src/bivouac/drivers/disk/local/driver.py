@@ -67,7 +67,7 @@ class LocalDisks:
                     known[disk.name] = path
         elif disk.size_bytes and disk.kind != "cdrom":
             with _in_users_words("The disk could not be made larger."):
-                await asyncio.to_thread(_grow, path, disk.size_bytes)
+                await asyncio.to_thread(_grow, path, disk.size_bytes, guest_user(server_id))
         return AttachedDisk(
             name=disk.name,
             path=str(path),
@@ -105,6 +105,9 @@ class LocalDisks:
             side_effect("remove disk")
             await asyncio.to_thread(path.unlink, True)
             del known[name]
+            if not any(left.suffix == ".qcow2" for left in known.values()):
+                for link in path.parent.glob("base-*"):  # nothing lies on it any more: it counts as unused
+                    link.unlink(missing_ok=True)
 
     async def observe_disks(self) -> dict[str, tuple[str, ...]]:
         return {server_id: tuple(disks) for server_id, disks in (await self._load()).items()}
@@ -199,21 +202,23 @@ class LocalDisks:
         return path
 
 
-def _grow(path: Path, size_bytes: int) -> None:
+def _make_empty(path: Path, size_bytes: int) -> None:
+    with open(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
+        file.truncate(size_bytes)
+
+
+def _grow(path: Path, size_bytes: int, user: int) -> None:
     """Make a disk as large as it should be; one that is larger stays so, for its end may be in use. No guest has it
-    open when it is too small: whoever wants more has stopped the guest first."""
+    open when it is too small: whoever wants more has stopped the guest first. As the guest's own user, for a guest
+    that broke out may have put a host's file below its disk."""
     if path.suffix == ".raw":
         if path.stat().st_size < size_bytes:
             side_effect("grow disk")
             os.truncate(path, size_bytes)
     elif virtual_bytes(path) < size_bytes:
         side_effect("grow disk")
-        run(["qemu-img", "resize", "-q", "-f", "qcow2", str(path), str(size_bytes)], limits=Limits(**_TOOL_LIMITS))
-
-
-def _make_empty(path: Path, size_bytes: int) -> None:
-    with open(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
-        file.truncate(size_bytes)
+        limits = Limits(user=(user, user), **_TOOL_LIMITS)
+        run(["qemu-img", "resize", "-q", "-f", "qcow2", str(path), str(size_bytes)], limits=limits)
 
 
 def _make_filesystem(path: Path, kind: str, label: str, user: int) -> None:

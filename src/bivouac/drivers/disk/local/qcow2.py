@@ -50,7 +50,7 @@ def read_base(path: Path) -> Header:
 
 
 def virtual_bytes(path: Path) -> int:
-    """The size that a guest sees of one of our own disks."""
+    """The size that a guest sees of a disk of ours. Raises Qcow2Error."""
     with path.open("rb") as file:
         start = file.read(32)
     if len(start) < 32 or struct.unpack_from(">I", start)[0] != MAGIC:
