@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -31,10 +32,14 @@ FILES = {
 NEED_QEMU = pytest.mark.skipif(shutil.which("qemu-img") is None, reason="needs qemu-img")
 
 
-def pytest_folders(folder: Path) -> list[Path]:
-    """The folders above that pytest made (one more for each worker), which the guests' users must walk through."""
-    above = list(folder.parents)
-    return above[: next(i for i, one in enumerate(above) if one.name.startswith("pytest-of-")) + 1]
+@pytest.fixture(autouse=True)
+def guests_may_walk_through(tmp_path: Path) -> None:
+    """Tools run as the guest's own user, who must walk through the folders that pytest made; never beyond those."""
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.parent == folder or folder == Path(tempfile.gettempdir()):
+            break
+        if folder.stat().st_mode & 0o777 == 0o700 and folder.stat().st_uid == os.geteuid():
+            folder.chmod(0o711)
 
 
 def local(folder: Path) -> LocalDisks:
@@ -86,9 +91,6 @@ def test_an_overlay_is_a_whole_qcow2_on_its_base(tmp_path: Path) -> None:
 
 @NEED_QEMU
 def test_a_disk_grows_with_its_flavor_and_never_shrinks(tmp_path: Path) -> None:
-    tmp_path.chmod(0o755)
-    for parent in list(tmp_path.parents)[:2]:
-        parent.chmod(0o711)
     source = Source(b"0" * 1_000_000)
     image = source.image()
 
@@ -108,9 +110,6 @@ def test_a_disk_grows_with_its_flavor_and_never_shrinks(tmp_path: Path) -> None:
 
 @NEED_QEMU
 def test_other_formats_become_qcow2(tmp_path: Path) -> None:
-    tmp_path.chmod(0o755)
-    for parent in pytest_folders(tmp_path):
-        parent.chmod(0o711)
     source = tmp_path / "guest.vmdk"
     subprocess.run(["qemu-img", "create", "-q", "-f", "vmdk", str(source), "4M"], check=True)
     image = Source(source.read_bytes())
@@ -217,10 +216,6 @@ def test_images_go_when_nothing_needs_them(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="runs tools as another user")
 def test_ephemeral_and_swap_disks(tmp_path: Path) -> None:
-    tmp_path.chmod(0o755)
-    for parent in pytest_folders(tmp_path):
-        parent.chmod(0o711)
-
     async def body() -> None:
         driver = local(tmp_path)
         for spec, kind in (
