@@ -1,7 +1,9 @@
 """The OVSDB client against a real ovsdb-server: transactions, errors, a mirror that follows."""
 
 import json
+import os
 import shutil
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -29,6 +31,16 @@ SCHEMA = {
 }
 
 
+def _listens(where: Path) -> bool:
+    """Whether the server takes connections: its socket is there a moment before it listens."""
+    descriptor = os.open(where, os.O_RDONLY)
+    try:
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex(f"/proc/self/fd/{descriptor}/sock") == 0
+    finally:
+        os.close(descriptor)
+
+
 @pytest.fixture
 def remote(tmp_path: Path) -> Iterator[str]:
     where = tmp_path / ("a-long-directory-name-" * 5)
@@ -39,7 +51,7 @@ def remote(tmp_path: Path) -> Iterator[str]:
         ["ovsdb-server", "db", f"--remote=punix:{where}/sock", f"--unixctl={where}/ctl", "--no-chdir", "-vconsole:off"],
         cwd=where,
     )
-    while not (where / "sock").exists():
+    while not _listens(where):
         assert server.poll() is None
         time.sleep(0.005)
     yield f"unix:{where}/sock"
