@@ -65,5 +65,7 @@ def parse_header(text: str | None) -> dict[str, str]:
 
 
 def to_xml(tags: dict[str, str]) -> bytes:
-    inner = "".join(f"<Tag>{xml.leaf('Key', key)}{xml.leaf('Value', value)}</Tag>" for key, value in tags.items())
+    inner = "".join(
+        f"<Tag>{xml.leaf('Key', key)}{xml.leaf('Value', value)}</Tag>" for key, value in sorted(tags.items())
+    )
     return xml.document("Tagging", f"<TagSet>{inner}</TagSet>")

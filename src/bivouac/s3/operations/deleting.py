@@ -71,7 +71,12 @@ async def _delete(call: Call, key: str, version_text: str | None, wanted: Condit
     delete = DeleteObject(
         call.container, key, version, null, wanted, bypass, owner=call.project or call.container.account
     )
-    deleted = await call.store.delete_object(delete)
+    try:
+        deleted = await call.store.delete_object(delete)
+    except PreconditionFailed as failed:
+        if failed.current is not None:
+            raise
+        return Deleted(found=False)  # nothing there is nothing to hold a condition against
     made_marker = version is None and not null and deleted.marker is not None
     event = "s3:ObjectRemoved:DeleteMarkerCreated" if made_marker else "s3:ObjectRemoved:Delete"
     call.door.events.publish(call, event, key, 0, "", deleted.marker if made_marker else version)

@@ -179,7 +179,12 @@ def _part(call: Call, record: ObjectRecord) -> tuple[int, int, int, list[tuple[s
             ActualPartCount=str(len(parts)),
         )
     offset = sum(part[1] for part in parts[: number - 1])
-    return 206, offset, parts[number - 1][1], [("x-amz-mp-parts-count", str(len(parts)))]
+    _, length, facts = parts[number - 1]
+    more = [("x-amz-mp-parts-count", str(len(parts)))]
+    if call.request.headers.get("x-amz-checksum-mode", "").upper() == "ENABLED":
+        more += [(checksums.PREFIX + name.lower(), facts[name]) for name in checksums.ALGORITHMS if name in facts]
+        more += [one for one in checksum_headers(record) if one[0] == "x-amz-checksum-type"]
+    return 206, offset, length, more
 
 
 def _overridden(call: Call, answer: list[tuple[str, str]]) -> list[tuple[str, str]]:
