@@ -124,6 +124,11 @@ class Agent:
                 return await hypervisor.diagnostics(server_id)
             case "screenshot":
                 return {"png": base64.b64encode(await hypervisor.screenshot(server_id)).decode()}
+            case "server_password":
+                return {"password": self.passwords.get(server_id)}
+            case "clear_server_password":
+                self.passwords.forget(server_id)
+                return {}
         raise DriverError("The host does not know this question.", ask.kind)
 
     # --- what the parts ask of each other

@@ -150,6 +150,12 @@ def test_hello_wants_reports_and_asks(tmp_path: Path) -> None:
                 assert answer.error == "The server is not running."
                 assert "console" in (await far.ask(4, "open_console", server_id=first.id)).error
                 assert (await far.ask(5, "screenshot", server_id=first.id)).error
+                assert (await far.ask(6, "server_password", server_id=first.id)).result == {"password": ""}
+                assert agent.passwords.tell(first.id, "c2VjcmV0") and not agent.passwords.tell(first.id, "other")
+                assert (await far.ask(7, "server_password", server_id=first.id)).result == {"password": "c2VjcmV0"}
+                assert (await far.ask(8, "clear_server_password", server_id=first.id)).error == ""
+                assert (await far.ask(9, "server_password", server_id=first.id)).result == {"password": ""}
+                assert agent.passwords.tell(first.id, "other")
 
     asyncio.run(body())
 

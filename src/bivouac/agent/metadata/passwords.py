@@ -31,6 +31,11 @@ class GuestPasswords:
         self._save()
         return True
 
+    def forget(self, server_id: str) -> None:
+        """Clear a password, so that the guest may tell another. Nothing there is fine."""
+        if self._told.pop(server_id, None) is not None:
+            self._save()
+
     def keep_only(self, server_ids: set[str]) -> None:
         """Forget those of servers that are gone."""
         kept = {id: password for id, password in self._told.items() if id in server_ids}
