@@ -9,8 +9,10 @@ from typing import Any, Protocol
 
 from bivouac.core.settings import Settings
 from bivouac.objects.http import Server
+from bivouac.objects.identity import Unavailable
 from bivouac.objects.store.interface import Store
 from bivouac.s3.door import S3Door
+from bivouac.s3.errors import S3Error
 from bivouac.s3.lifecycle_loop import LifecycleLoop
 from bivouac.s3.request import Credential
 
@@ -28,7 +30,10 @@ def lookup_of(identity: Credentials) -> Callable[[str], Awaitable[Credential | N
     """The lookup that the door authenticates with."""
 
     async def lookup(access_key: str) -> Credential | None:
-        found = await identity.ec2_credential(access_key)
+        try:
+            found = await identity.ec2_credential(access_key)
+        except Unavailable as error:
+            raise S3Error("ServiceUnavailable", f"The credential cannot be checked now: {error}") from error
         return None if found is None else Credential(*found)
 
     return lookup
