@@ -76,7 +76,8 @@ def control(**settings: str) -> Iterator["Control"]:
     """A control process with an empty state directory."""
     state = Path(tempfile.mkdtemp(prefix="bivouac-bench-"))
     port = free_port()
-    environment = {"BIVOUAC_HTTP_PORT": str(port), **settings}
+    # Simulated drivers: the daemons of a real network would outlive the process that started them.
+    environment = {"BIVOUAC_HTTP_PORT": str(port), "BIVOUAC_DRIVERS": "sim", **settings}
     try:
         with process(
             sys.executable, "-m", "bivouac.app", "--state", str(state), port=port, environment=environment
