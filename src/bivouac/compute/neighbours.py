@@ -7,13 +7,13 @@ Both services ring the bell `server-specs` with a server's id when something cha
 learn (an address, a floating IP, an MTU, a security group).
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, Protocol, cast
 
 from msgspec import Struct
 
 from bivouac.core.call import Call
-from bivouac.core.store import Store, Tx
+from bivouac.core.store import Tx
 from bivouac.hostspec.network import NetworkSpec
 from bivouac.hostspec.server import ImageRef
 from bivouac.image import for_compute as image_for_compute
@@ -168,14 +168,6 @@ class Image(Protocol):
 
     def fail_snapshot(self, tx: Tx, image_id: str) -> None:
         """The bytes will not come: mark `killed` or remove. Nothing there is fine."""
-        ...
-
-    async def open_image(self, store: Store, image_id: str) -> tuple[int, AsyncIterator[bytes]]:
-        """Size and bytes, for an agent. Raises NotFound."""
-        ...
-
-    async def receive_image(self, store: Store, image_id: str, chunks: AsyncIterator[bytes]) -> None:
-        """Bytes of a snapshot, from an agent: `saving`, then `active`. Raises NotFound, Conflict, OverQuota."""
         ...
 
 
