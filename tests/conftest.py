@@ -5,9 +5,10 @@ import shutil
 import subprocess
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from bivouac.core.store import Store, open_store
@@ -40,6 +41,30 @@ def postgresql_server() -> Iterator[Callable[[str], str]]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.fixture(scope="session")
+def postgresql_database(postgresql_server: Callable[[str], str]) -> Callable[[Sequence[str]], str]:
+    """Gives a function that makes a database with the tables of some packages and gives its URL. The first of each kind
+    is migrated and kept as the template of the others: copying files is much quicker than running every migration."""
+    templates: dict[Sequence[str], str] = {}
+
+    def create(name: str, template: str) -> str:
+        with psycopg.connect(postgresql_server("postgres"), autocommit=True) as connection:
+            statement = f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY"
+            connection.execute(statement)  # type: ignore[arg-type]
+        return postgresql_server(name)
+
+    def make(packages: Sequence[str]) -> str:
+        if packages not in templates:
+            template = f"template{uuid.uuid4().hex}"
+            store = open_store(create(template, "template0"))
+            store.migrate(["bivouac.core", *packages])
+            store.close()
+            templates[packages] = template
+        return create(f"t{uuid.uuid4().hex}", templates[packages])
+
+    return make
+
+
 ENGINES = os.environ.get("BIVOUAC_TEST_ENGINES", "sqlite,postgresql").split(",")
 """For a quick look on one engine only; the whole suite runs on both."""
 
@@ -53,13 +78,7 @@ def make_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Calla
         if request.param == "sqlite":
             store = open_store("", tmp_path / f"{uuid.uuid4().hex}.db")
         else:
-            import psycopg
-
-            url = request.getfixturevalue("postgresql_server")
-            name = f"t{uuid.uuid4().hex}"
-            with psycopg.connect(url("postgres"), autocommit=True) as connection:
-                connection.execute(f"CREATE DATABASE {name}")  # type: ignore[arg-type]
-            store = open_store(url(name))
+            store = open_store(request.getfixturevalue("postgresql_database")(packages))
         store.migrate(["bivouac.core", *packages])
         opened.append(store)
         return store

@@ -5,6 +5,7 @@ SQLite, where there is one writer. Bells travel by NOTIFY within the transaction
 this one they ring right after the commit, before the writer gets its answer, so that its caches are never behind.
 """
 
+import contextlib
 import logging
 import random
 import threading
@@ -144,6 +145,8 @@ class PostgresqlEngine:
 
     def close(self) -> None:
         self._closing = True
+        with contextlib.suppress(psycopg.Error), psycopg.connect(self._url, autocommit=True) as connection:
+            connection.execute("SELECT pg_notify(%s, '')", (CHANNEL,))  # else the listener wakes a second later
         self._pool.shutdown()
         for connection in self._all:
             connection.close()
@@ -156,6 +159,8 @@ class PostgresqlEngine:
                     connection.execute(f"LISTEN {CHANNEL}")
                     while not self._closing:
                         for bell in connection.notifies(timeout=1.0):
+                            if self._closing:
+                                return
                             if bell.pid not in self._own_pids:
                                 loop, _, key = bell.payload.partition(" ")
                                 self._ring(loop, key)
