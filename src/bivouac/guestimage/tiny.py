@@ -195,7 +195,8 @@ def _add_programs(tree: FileTree) -> None:
     for library in sorted(libraries):
         tree.copy(library)
     for link, target in (
-        *(("bin/lsblk", "/usr/bin/lsblk"), ("bin/ip", "/bin/busybox")),
+        # A command over SSH has only /bin and /usr/bin in its path; blkid is asked for there.
+        *(("bin/lsblk", "/usr/bin/lsblk"), ("bin/blkid", "/usr/sbin/blkid"), ("bin/ip", "/bin/busybox")),
         *((f"sbin/{name}", f"/usr/sbin/{name}") for name in ("blkid", "resize2fs")),
         *((f"sbin/{name}", "/usr/sbin/mke2fs") for name in ("mke2fs", "mkfs.ext2", "mkfs.ext3", "mkfs.ext4")),
     ):

@@ -1,5 +1,6 @@
 """Rows of the network service. Wire names that differ from columns are in `resources`."""
 
+import ipaddress
 from typing import Any, ClassVar
 
 from bivouac.core.store import Row
@@ -87,7 +88,15 @@ class SecurityGroupRule(Standard, frozen=True, kw_only=True):
     port_range_min: int | None = None
     port_range_max: int | None = None
     remote_ip_prefix: str | None = None
+    """As it was given, host bits included."""
     remote_group_id: str | None = None
+
+    @property
+    def normalized_cidr(self) -> str | None:
+        """The remote prefix without host bits, as packets are matched."""
+        if self.remote_ip_prefix is None:
+            return None
+        return str(ipaddress.ip_network(self.remote_ip_prefix, strict=False))
 
 
 class Port(Standard, frozen=True, kw_only=True):

@@ -256,7 +256,7 @@ def security_group_rules(tx: Tx, call: Call, rows: Sequence[SecurityGroupRule]) 
             "remote_ip_prefix": row.remote_ip_prefix,
             "remote_group_id": row.remote_group_id,
             "remote_address_group_id": None,
-            "normalized_cidr": row.remote_ip_prefix,
+            "normalized_cidr": row.normalized_cidr,
             **_standard(row),
         }
         for row in rows

@@ -237,6 +237,13 @@ def test_what_a_host_will_not_answer_is_a_conflict_and_a_silent_one_unavailable(
     assert cloud.ask("GET", f"/servers/{id}/diagnostics", who=root).status == 503
 
 
+def test_diagnostics_name_a_driver_that_the_api_knows(cloud: Cloud) -> None:
+    id = cloud.active()
+    cloud.agents["host-1"].answers["diagnostics"] = {"state": "running", "hypervisor": "kvm"}
+    found = cloud.ask_host("GET", f"/servers/{id}/diagnostics", who="root@padmin:admin", version="2.48")
+    assert found.body == {"state": "running", "hypervisor": "kvm", "driver": "libvirt"}
+
+
 def test_a_console_is_opened_by_its_ticket_only(cloud: Cloud) -> None:
     id = cloud.active()
     made = cloud.ask("POST", f"/servers/{id}/remote-consoles",

@@ -158,6 +158,16 @@ def test_rules_are_taken_or_refused(cloud: Cloud, fields: dict[str, Any], status
         assert (again, said["NeutronError"]["type"]) == (409, "SecurityGroupRuleExists")
 
 
+def test_a_remote_prefix_is_shown_as_given_and_normalized(cloud: Cloud) -> None:
+    group = cloud.make("one", "security-groups", name="web")
+    fields = {"security_group_id": group["id"], "direction": "ingress"}
+    for given, shown, normalized in (
+        ("10.2.3.124/24", "10.2.3.124/24", "10.2.3.0/24"), ("10.2.3.4", "10.2.3.4/32", "10.2.3.4/32"),
+    ):  # fmt: skip
+        rule = cloud.make("one", "security-group-rules", remote_ip_prefix=given, **fields)
+        assert (rule["remote_ip_prefix"], rule["normalized_cidr"]) == (shown, normalized)
+
+
 def test_a_group_in_use_stays(cloud: Cloud) -> None:
     network, _ = cloud.tenant_network("one")
     group = cloud.make("one", "security-groups", name="web")

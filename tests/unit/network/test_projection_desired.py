@@ -128,6 +128,7 @@ def test_pairs_and_own_dhcp_options() -> None:
     ({"direction": "egress", "ethertype": "IPv6"}, "inport == @pg_g_1 && ip6"),
     ({"remote_ip_prefix": "0.0.0.0/0"}, "outport == @pg_g_1 && ip4"),
     ({"remote_ip_prefix": "10.0.0.0/8"}, "outport == @pg_g_1 && ip4 && ip4.src == 10.0.0.0/8"),
+    ({"remote_ip_prefix": "10.0.0.1/8"}, "outport == @pg_g_1 && ip4 && ip4.src == 10.0.0.0/8"),
     ({"direction": "egress", "remote_ip_prefix": "10.0.0.0/8"}, "inport == @pg_g_1 && ip4 && ip4.dst == 10.0.0.0/8"),
     ({"remote_group_id": "g-2"}, "outport == @pg_g_1 && ip4 && ip4.src == $pg_g_2_ip4"),
     ({"protocol": "tcp"}, "outport == @pg_g_1 && ip4 && tcp"),

@@ -223,7 +223,8 @@ async def diagnostics(request: Request, server_id: str) -> dict[str, Any]:
         raise Conflict(words)
     found = await request.mount.service.hosts.ask(server.host, "diagnostics", {"server_id": server.id})
     if request.version >= (2, 48):
-        return found
+        # The API knows five words for drivers; this is the one for QEMU and KVM.
+        return found | {"driver": "libvirt"}
     flat: dict[str, Any] = {"memory": ((found.get("memory_details") or {}).get("maximum") or 0) * 1024}
     for number, cpu in enumerate(found.get("cpu_details") or []):
         flat[f"cpu{cpu.get('id', number)}_time"] = cpu.get("time") or 0

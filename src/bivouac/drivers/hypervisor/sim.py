@@ -170,7 +170,6 @@ class SimHypervisor:
         guest = self._running(server_id)
         return {
             "state": guest.power,
-            "driver": "sim",
             "hypervisor": "sim",
             "hypervisor_os": "linux",
             "uptime": 0,

@@ -86,8 +86,8 @@ def match_of(rule: SecurityGroupRule) -> str | None:
     version = rule.ethertype[-1]
     parts = [f"{'outport' if ingress else 'inport'} == @{group_name(rule.security_group_id)}", f"ip{version}"]
     field = f"ip{version}.{'src' if ingress else 'dst'}"
-    if rule.remote_ip_prefix and not rule.remote_ip_prefix.endswith("/0"):
-        parts.append(f"{field} == {rule.remote_ip_prefix}")
+    if rule.normalized_cidr and not rule.normalized_cidr.endswith("/0"):
+        parts.append(f"{field} == {rule.normalized_cidr}")
     if rule.remote_group_id:
         parts.append(f"{field} == ${group_name(rule.remote_group_id)}_ip{version}")
     if rule.protocol is None:

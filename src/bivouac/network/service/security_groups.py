@@ -3,6 +3,7 @@
 Protocol names and numbers are those of Neutron's API reference, "Security group rules".
 """
 
+import ipaddress
 from typing import Any
 
 from msgspec import UNSET
@@ -179,11 +180,11 @@ def _checked(tx: Tx, call: Call, body: NewSecurityGroupRule) -> dict[str, Any]:
                       "SecurityGroupMultipleRemoteEntites")  # fmt: skip
     if prefix:
         text = prefix if "/" in prefix else f"{prefix}/{32 if ':' not in prefix else 128}"
-        network = addressing.parse_cidr(text, "remote_ip_prefix")
-        if f"IPv{network.version}" != ethertype:
+        if f"IPv{addressing.parse_cidr(text, 'remote_ip_prefix').version}" != ethertype:
             raise invalid(f"Conflicting value ethertype {ethertype} for CIDR {prefix}",
                           "SecurityGroupRuleParameterConflict")  # fmt: skip
-        prefix = str(network)
+        # Shown with its host bits, as it was given; `normalized_cidr` is the one without.
+        prefix = str(ipaddress.ip_interface(text))
     if group_id:
         get(tx, call, SecurityGroup, group_id)
     return {

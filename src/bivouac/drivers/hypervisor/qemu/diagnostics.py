@@ -37,7 +37,6 @@ async def diagnostics(guest: Guest) -> dict[str, Any]:
     memory = machine.memory_mib if machine else 0
     return {
         "state": "running" if guest.power() == "running" else "paused",
-        "driver": "qemu",
         "hypervisor": machine.accelerator if machine else "",
         "hypervisor_os": "linux",
         "uptime": _uptime_s(guest.state.start_time),
