@@ -7,8 +7,8 @@ import sys
 
 import uvloop
 
+from bivouac.core.http1 import Server
 from bivouac.objects.caller import Caller
-from bivouac.objects.http import Server
 from bivouac.objects.store import EmbeddedStore
 from bivouac.objects.swift.door import SwiftDoor
 

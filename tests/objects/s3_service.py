@@ -13,7 +13,7 @@ import uvloop
 from botocore.client import Config
 
 from bivouac.core.call import Caller
-from bivouac.objects.http import Server
+from bivouac.core.http1 import Server
 from bivouac.objects.store import EmbeddedStore
 from bivouac.s3.door import S3Door
 from bivouac.s3.lifecycle_loop import LifecycleLoop

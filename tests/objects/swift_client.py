@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 
 from bivouac.core.call import AccessRule
+from bivouac.core.http1 import Server
 from bivouac.objects.caller import Caller
-from bivouac.objects.http import Server
 from bivouac.objects.store import EmbeddedStore
 from bivouac.objects.swift.door import SwiftDoor
 

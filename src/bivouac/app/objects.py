@@ -19,9 +19,9 @@ import uvloop
 
 from bivouac.core import log as logs
 from bivouac.core.errors import Error
+from bivouac.core.http1 import Server
 from bivouac.core.settings import Settings, load
 from bivouac.objects import expirer
-from bivouac.objects.http import Server
 from bivouac.objects.identity import Identity
 from bivouac.objects.store import EmbeddedStore
 from bivouac.objects.store.auditor import Auditor

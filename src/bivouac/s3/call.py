@@ -6,7 +6,7 @@ import secrets
 from typing import TYPE_CHECKING
 
 from bivouac.core.call import Caller
-from bivouac.objects.http import Response
+from bivouac.core.http1 import Response
 from bivouac.objects.store.interface import Container, Store
 from bivouac.s3 import names, xml
 from bivouac.s3.authenticate import Proof

@@ -20,7 +20,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from bivouac.objects.http import Response
+from bivouac.core.http1 import Response
 from bivouac.objects.store.errors import NoSuchContainer, StoreError
 from bivouac.objects.store.interface import Container, PutObject, Store
 from bivouac.s3 import access

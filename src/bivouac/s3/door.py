@@ -2,7 +2,7 @@
 
 Authenticate, find the operation in the table, run it, turn what it raises into S3's XML, add what every answer has
 (request id, CORS), and
-write the access log. `S3Door.handle` serves `bivouac.objects.http.Server`.
+write the access log. `S3Door.handle` serves `bivouac.core.http1.Server`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from bivouac.core.http1 import Disconnected, Response
+from bivouac.core.http1 import Request as HttpRequest
 from bivouac.identity.access_rules import allow
-from bivouac.objects.http import Disconnected, Response
-from bivouac.objects.http import Request as HttpRequest
 from bivouac.objects.store import errors as store_errors
 from bivouac.objects.store.interface import Store
 from bivouac.s3 import names, websites

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Protocol
 
+from bivouac.core.http1 import Server
 from bivouac.core.settings import Settings
-from bivouac.objects.http import Server
 from bivouac.objects.identity import Unavailable
 from bivouac.objects.store.interface import Store
 from bivouac.s3.door import S3Door

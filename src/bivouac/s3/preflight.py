@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bivouac.objects.http import Response
+from bivouac.core.http1 import Response
 from bivouac.objects.store.errors import NoSuchContainer
 from bivouac.s3.call import Call
 from bivouac.s3.documents import cors, keys

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator
 
 from msgspec import Struct
 
-from bivouac.objects.http import BodyTooLarge, Disconnected
+from bivouac.core.http1 import BodyTooLarge, Disconnected
 from bivouac.objects.store.interface import Staged
 from bivouac.s3 import checksums, encryption
 from bivouac.s3.call import Call

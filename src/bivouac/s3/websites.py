@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import html
 
-from bivouac.objects.http import Response
+from bivouac.core.http1 import Response
 from bivouac.objects.store import errors as store_errors
 from bivouac.s3 import refusals
 from bivouac.s3.call import Call

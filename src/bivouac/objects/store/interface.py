@@ -29,6 +29,8 @@ from typing import Any, Protocol
 
 import msgspec
 
+from bivouac.core.http1.message import Piece
+
 
 class Kind(enum.IntEnum):
     """What a version is. The store itself treats only DELETE_MARKER specially."""
@@ -357,22 +359,6 @@ class CompleteMultipart(msgspec.Struct, frozen=True):
     size: int | None = None  # refuse (InvalidPart) when the whole is not this long
     conditions: Conditions | None = None
     archive: Archive | None = None
-
-
-class FileRange(Protocol):
-    """Bytes of an open file, for sendfile. Close it when done (`with` does)."""
-
-    fd: int
-    offset: int
-    length: int
-
-    def close(self) -> None: ...
-    def read(self) -> bytes: ...
-    def __enter__(self) -> FileRange: ...
-    def __exit__(self, *exc: object) -> None: ...
-
-
-Piece = bytes | FileRange
 
 
 class Upload(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from bivouac.objects.http import Response
+from bivouac.core.http1 import Response
 from bivouac.objects.store.interface import Account, Usage
 from bivouac.objects.swift import bulk, listings, metadata
 from bivouac.objects.swift.access import (

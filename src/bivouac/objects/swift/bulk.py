@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 from xml.sax.saxutils import escape
 
-from bivouac.objects.http import Response
+from bivouac.core.http1 import Response
 from bivouac.objects.store.errors import NoSuchContainer, StoreError
 from bivouac.objects.store.interface import Container, DeleteObject, PutObject, Staged, Store
 from bivouac.objects.swift.access import authorize_container

@@ -8,8 +8,8 @@ from time import gmtime
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import parse_qsl, unquote_to_bytes
 
+from bivouac.core.http1 import Request
 from bivouac.objects.caller import Caller
-from bivouac.objects.http import Request
 from bivouac.objects.swift.errors import Refusal
 
 if TYPE_CHECKING:

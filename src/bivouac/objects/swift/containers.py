@@ -6,8 +6,8 @@ from urllib.parse import quote, unquote
 
 from msgspec.structs import replace
 
-from bivouac.objects.http import Response
-from bivouac.objects.http.sending import http_date
+from bivouac.core.http1 import Response
+from bivouac.core.http1.sending import http_date
 from bivouac.objects.store.errors import NoSuchContainer, NoSuchObject
 from bivouac.objects.store.interface import Container, Usage, Versioning
 from bivouac.objects.swift import formpost, listings, metadata, staticweb

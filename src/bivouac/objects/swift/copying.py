@@ -8,8 +8,8 @@ import time
 from typing import Any
 from urllib.parse import unquote
 
-from bivouac.objects.http import BodyTooLarge, Response
-from bivouac.objects.http.sending import http_date
+from bivouac.core.http1 import BodyTooLarge, Response
+from bivouac.core.http1.sending import http_date
 from bivouac.objects.store.errors import NoSuchContainer, NoSuchObject
 from bivouac.objects.store.interface import Container, CopySource, Kind, ObjectRecord, PutObject, Staged
 from bivouac.objects.swift import large, objects, ranges, symlinks

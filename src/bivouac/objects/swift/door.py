@@ -8,9 +8,9 @@ import secrets
 import time
 
 from bivouac import __version__
+from bivouac.core.http1 import Request, Response
 from bivouac.identity.access_rules import allow
 from bivouac.objects.caller import Authenticate
-from bivouac.objects.http import Request, Response
 from bivouac.objects.store.interface import Store
 from bivouac.objects.swift import access, accounts, bulk, containers, cors, limits, objects, tempurl
 from bivouac.objects.swift.call import MOUNT, Call, parse_path

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bivouac.objects.http import BodyTooLarge, Response
+from bivouac.core.http1 import BodyTooLarge, Response
 from bivouac.objects.identity import Unavailable
 from bivouac.objects.store import errors as store
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
-from bivouac.objects.http import Response
+from bivouac.core.http1 import Response
 from bivouac.objects.store.errors import NoSuchContainer
 from bivouac.objects.store.interface import PutObject
 from bivouac.objects.swift import tempurl

@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import quote, unquote
 
-from bivouac.objects.http import Response
+from bivouac.core.http1 import Response
 from bivouac.objects.store.errors import NoSuchContainer, NoSuchObject
 from bivouac.objects.store.interface import Container, DeleteObject, Kind, Listing, ObjectRecord, PutObject
 from bivouac.objects.swift import bulk, objects, ranges, symlinks

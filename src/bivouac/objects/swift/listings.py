@@ -6,7 +6,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 import msgspec
 
-from bivouac.objects.http import Response
+from bivouac.core.http1 import Response
 from bivouac.objects.store.interface import ContainerEntry, Kind, Listing, ObjectEntry
 from bivouac.objects.swift.call import TRUE, Call, from_timestamp, iso_time, timestamp
 from bivouac.objects.swift.errors import Refusal

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bivouac.objects.http import Request
+from bivouac.core.http1 import Request
 from bivouac.objects.swift.errors import Refusal
 from bivouac.objects.swift.limits import check_metadata
 

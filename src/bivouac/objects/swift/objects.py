@@ -9,8 +9,8 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote
 
-from bivouac.objects.http import BodyTooLarge, Response
-from bivouac.objects.http.sending import http_date
+from bivouac.core.http1 import BodyTooLarge, Response
+from bivouac.core.http1.sending import http_date
 from bivouac.objects.store.interface import (
     Conditions,
     Container,

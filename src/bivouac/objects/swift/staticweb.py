@@ -7,7 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from bivouac.objects.http import Response
+from bivouac.core.http1 import Response
 from bivouac.objects.store.errors import NoSuchObject
 from bivouac.objects.store.interface import Container, Kind, Listing
 from bivouac.objects.swift.access import allows_read, authorize_container

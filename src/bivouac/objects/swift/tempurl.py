@@ -9,7 +9,7 @@ import time
 from datetime import UTC, datetime
 from urllib.parse import quote
 
-from bivouac.objects.http import Response
+from bivouac.core.http1 import Response
 from bivouac.objects.store.errors import NoSuchContainer
 from bivouac.objects.swift.call import MOUNT, Call
 from bivouac.objects.swift.errors import Refusal
@@ -152,6 +152,6 @@ def finish(call: Call, response: Response) -> None:
     response.headers.append(("Content-Disposition", disposition))
     expires = _expires(params.get("temp_url_expires", ""))
     if expires is not None:
-        from bivouac.objects.http.sending import http_date
+        from bivouac.core.http1.sending import http_date
 
         response.headers.append(("Expires", http_date(expires)))

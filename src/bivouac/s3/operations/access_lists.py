@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from bivouac.objects.http import Response
+from bivouac.core.http1 import Response
 from bivouac.objects.store.interface import Container, ObjectRecord, UpdateObject
 from bivouac.s3 import access
 from bivouac.s3.call import Call

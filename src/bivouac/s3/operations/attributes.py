@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bivouac.objects.http import Response
+from bivouac.core.http1 import Response
 from bivouac.s3 import checksums, conditions, encryption, xml
 from bivouac.s3.call import Call
 from bivouac.s3.documents import keys

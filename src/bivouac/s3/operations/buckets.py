@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bivouac.objects.http import Response
+from bivouac.core.http1 import Response
 from bivouac.objects.store.errors import ContainerExists
 from bivouac.objects.store.interface import Versioning
 from bivouac.s3 import access, names, xml

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import msgspec
 from msgspec.structs import replace
 
-from bivouac.objects.http import Response
+from bivouac.core.http1 import Response
 from bivouac.objects.store.interface import Container, Versioning
 from bivouac.s3 import access, xml
 from bivouac.s3.call import Call

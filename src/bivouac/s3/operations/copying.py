@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import AsyncIterator
 from urllib.parse import unquote
 
-from bivouac.objects.http import Response
+from bivouac.core.http1 import Response
 from bivouac.objects.store.errors import NoSuchContainer, NoSuchObject
 from bivouac.objects.store.interface import (
     Container,

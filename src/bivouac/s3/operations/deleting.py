@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bivouac.objects.http import Response
+from bivouac.core.http1 import Response
 from bivouac.objects.store.errors import NoSuchObject, PreconditionFailed, StoreError
 from bivouac.objects.store.interface import Conditions, Container, Deleted, DeleteObject, ObjectRecord, Versioning
 from bivouac.s3 import access, conditions, xml

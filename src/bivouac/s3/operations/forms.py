@@ -8,7 +8,7 @@ import hashlib
 import re
 from urllib.parse import quote
 
-from bivouac.objects.http import Response
+from bivouac.core.http1 import Response
 from bivouac.objects.store.interface import PutObject
 from bivouac.s3 import access, checksums, encryption, names, xml
 from bivouac.s3.call import Call

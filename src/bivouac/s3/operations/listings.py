@@ -7,7 +7,7 @@ import binascii
 from collections.abc import Callable
 from urllib.parse import quote
 
-from bivouac.objects.http import Response
+from bivouac.core.http1 import Response
 from bivouac.objects.store.errors import NoSuchObject
 from bivouac.objects.store.interface import Kind, Listing, ObjectEntry, Page
 from bivouac.s3 import access, xml

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from bivouac.objects.http import Response
+from bivouac.core.http1 import Response
 from bivouac.objects.store.interface import Lock, ObjectRecord, UpdateObject
 from bivouac.s3.call import Call
 from bivouac.s3.documents import keys, object_lock

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from bivouac.objects.http import Response
+from bivouac.core.http1 import Response
 from bivouac.objects.store.errors import NoSuchObject, NoSuchUpload
 from bivouac.objects.store.interface import CompleteMultipart, Container, CreateMultipart, Multipart, Part
 from bivouac.s3 import access, checksums, conditions, encryption, xml

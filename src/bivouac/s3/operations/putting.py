@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from bivouac.objects.http import Response
+from bivouac.core.http1 import Response
 from bivouac.objects.store.interface import Container, Lock, PutObject, Staged, Stored
 from bivouac.s3 import access, checksums, conditions, encryption
 from bivouac.s3.call import Call

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import msgspec
 
-from bivouac.objects.http import Response
+from bivouac.core.http1 import Response
 from bivouac.objects.store.errors import NoSuchObject
 from bivouac.objects.store.interface import Kind, ObjectRecord, Piece, Versioning
 from bivouac.s3 import access, checksums, conditions, encryption, large

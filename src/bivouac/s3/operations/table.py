@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from msgspec import Struct
 
-from bivouac.objects.http import Response
+from bivouac.core.http1 import Response
 from bivouac.s3.call import Call
 from bivouac.s3.errors import S3Error
 from bivouac.s3.operations import (

@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING
-
-from bivouac.objects.store.interface import Piece
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from bivouac.objects.http.body import Body
+    from bivouac.core.http1.body import Body
+
+
+class FileRange(Protocol):
+    """Bytes of an open file, for sendfile. Close it when done (`with` does)."""
+
+    fd: int
+    offset: int
+    length: int
+
+    def close(self) -> None: ...
+    def read(self) -> bytes: ...
+    def __enter__(self) -> FileRange: ...
+    def __exit__(self, *exc: object) -> None: ...
+
+
+Piece = bytes | FileRange
 
 
 class BodyTooLarge(Exception):

@@ -1,7 +1,7 @@
-"""One connection: reads requests, asks the door, writes answers, keeps the order.
+"""One connection: reads requests, asks the handler, writes answers, keeps the order.
 
-Handlers are driven without a task until they first wait: a GET of a small object never does, and a task costs a
-tenth of its budget.
+Handlers are driven without a task until they first wait: most GETs never do, and a task costs a tenth of their budget.
+So before its first wait a handler has no current task, which `asyncio.timeout` asks for.
 """
 
 from __future__ import annotations
@@ -15,17 +15,19 @@ import types
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
-from bivouac.objects.http.body import Body
-from bivouac.objects.http.message import Disconnected, Request, Response
-from bivouac.objects.http.parsing import HEAD_LIMIT, BadRequest, Head
-from bivouac.objects.http.sending import send_file, status_line
+from bivouac.core.http1.body import NO_BODY, Body
+from bivouac.core.http1.message import Disconnected, Request, Response
+from bivouac.core.http1.parsing import HEAD_LIMIT, BadRequest, Head
+from bivouac.core.http1.sending import one_line, send_file, status_line
+from bivouac.core.http1.websocket import WebSocket, asks_for_websocket, serve
 
 if TYPE_CHECKING:
-    from bivouac.objects.http.server import Server
+    from bivouac.core.http1.server import Server
 
 log = logging.getLogger(__name__)
 DRAINED = 1024 * 1024  # bytes of an unread body that are read away rather than closing the connection
 STREAMED = 16 * 1024  # bytes of a stream that are gathered before they are written
+LINGER_S = 2.0  # what a client goes on sending after an error is read past for so long
 COPIED = 256 * 1024  # bytes: pieces below are joined and written, above sent with sendfile
 
 
@@ -57,7 +59,7 @@ class Connection(asyncio.BufferedProtocol):
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._server.connections.add(self)
 
-    def connection_lost(self, error: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:
         self._closing = True
         self._server.connections.discard(self)
         if self._body is not None:
@@ -65,7 +67,7 @@ class Connection(asyncio.BufferedProtocol):
         if self._writable is not None and not self._writable.done():
             self._writable.set_exception(Disconnected("connection lost"))
 
-    def get_buffer(self, hint: int) -> memoryview:
+    def get_buffer(self, sizehint: int) -> memoryview:
         if self._body is not None and not self._held:
             buffer = self._body.buffer()
             if buffer is not None:
@@ -74,13 +76,15 @@ class Connection(asyncio.BufferedProtocol):
         self._direct = False
         return self._server.scratch
 
-    def buffer_updated(self, count: int) -> None:
+    def buffer_updated(self, nbytes: int) -> None:
         self.active = self._server.now
+        if self._refused:
+            return
         if self._direct:
             assert self._body is not None
-            self._body.received(count)
+            self._body.received(nbytes)
             return
-        data = bytes(self._server.scratch[:count])
+        data = bytes(self._server.scratch[:nbytes])
         self._held = self._held + data if self._held else data
         self._advance()
 
@@ -141,6 +145,10 @@ class Connection(asyncio.BufferedProtocol):
                 return
             data, self._held = self._held[: end + 4], self._held[end + 4 :]
             self._receive_head(data)
+            if self._held and not self._answering:
+                # From the loop, not at once: nobody's pipeline may keep the others waiting.
+                asyncio.get_running_loop().call_soon(self._advance)
+                return
 
     def _pending_start(self) -> bool:
         """A gathered body is complete: ask the door now."""
@@ -155,6 +163,13 @@ class Connection(asyncio.BufferedProtocol):
             self._refuse(400, str(error))
             return
         self._head = head
+        if head.length is None and not head.chunked:
+            self._body = NO_BODY
+            if self._server.websocket is not None and asks_for_websocket(head):
+                self._become_websocket(head, data)
+            else:
+                self._start()
+            return
         self._body = body = Body(head.length, head.chunked, self._pause, self._want_body)
         if self._held and not body.complete:
             try:
@@ -168,6 +183,17 @@ class Connection(asyncio.BufferedProtocol):
                 self._want_body()
             return
         self._start()
+
+    def _become_websocket(self, head: Head, data: bytes) -> None:
+        server, handle = self._server, self._server.websocket
+        assert handle is not None
+        request = Request(head.method, head.target, head.query, head.headers, self._peer, self._secure, NO_BODY)
+        opening, self._held, self._closing = data + self._held, b"", True
+        socket = WebSocket(server, self._transport, request, opening)
+        server.connections.discard(self)
+        server.websockets.add(socket)
+        self._transport.set_protocol(socket)
+        self._task = asyncio.get_running_loop().create_task(serve(socket, handle))
 
     def _start(self) -> None:
         head, body = self._head, self._body
@@ -207,6 +233,9 @@ class Connection(asyncio.BufferedProtocol):
         """Send an answer that may wait for the client."""
         head, body = self._head, self._body
         assert head is not None and body is not None
+        if self._transport.is_closing():
+            return
+        keep = False
         try:
             keep = head.keep_alive and await self._drained(head, body)
             if not keep:
@@ -227,6 +256,7 @@ class Connection(asyncio.BufferedProtocol):
             log.exception("answer to %s %s failed", head.method, head.target)
             self._transport.abort()
         self._answered(keep if not self._transport.is_closing() else False)
+        self._advance()
 
     async def _drained(self, head: Head, body: Body) -> bool:
         """Read away what the door left of a small body. False: the connection must end with this answer."""
@@ -246,7 +276,7 @@ class Connection(asyncio.BufferedProtocol):
         if self._head is not None and self._head.expects_continue and not self._continued:
             return
         try:
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(LINGER_S):
                 async for _ in self._body.chunks():
                     pass
         except (TimeoutError, Disconnected):
@@ -259,12 +289,9 @@ class Connection(asyncio.BufferedProtocol):
         if self._closing or not keep:
             self._closing = True
             self._transport.close()
-            return
-        if self._held:
-            # From the loop, not from here: a pipelining client must not grow the stack.
-            asyncio.get_running_loop().call_soon(self._advance)
 
     _continued = False
+    _refused = False
 
     def _want_body(self) -> None:
         """The body is wanted: tell a client that waits to be told."""
@@ -282,18 +309,24 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.resume_reading()
 
     def _refuse(self, status: int, reason: str) -> None:
-        """An answer without a door: what came is not HTTP."""
-        self._held, self._closing = b"", True
+        """An answer without a handler: what came is not HTTP. What else comes is read past for a moment, because a
+        client that still sends would lose the answer to a reset."""
+        self._held, self._closing, self._refused = b"", True, True
         text = reason.encode() + b"\n"
         head = f"{status_line(status, '')}{self._server.date.line()}Content-Type: text/plain\r\nConnection: close\r\n"
         self._transport.write(f"{head}Content-Length: {len(text)}\r\n\r\n".encode() + text)
-        self._transport.close()
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        asyncio.get_running_loop().call_later(LINGER_S, self._transport.close)
 
     # answers
 
     def _head_bytes(self, head: Head, response: Response, length: int | None) -> bytes:
         lines = [status_line(response.status, response.reason), self._server.date.line()]
-        lines += [f"{name}: {value}\r\n" for name, value in response.headers]
+        fields = "".join([f"{name}: {value}\r\n" for name, value in response.headers])
+        if fields.count("\n") != len(response.headers) or fields.count("\r") != len(response.headers):
+            fields = "".join([f"{one_line(name)}: {one_line(value)}\r\n" for name, value in response.headers])
+        lines.append(fields)
         if length is not None:
             if response.status != 204 and response.status >= 200:
                 lines.append(f"Content-Length: {length}\r\n")

@@ -6,9 +6,9 @@ import socket
 
 import pytest
 
-from bivouac.objects.http import Request, Response, Server
-from bivouac.objects.http.body import ChunkedDecoder
-from bivouac.objects.http.parsing import BadRequest, Head
+from bivouac.core.http1 import Request, Response, Server
+from bivouac.core.http1.body import ChunkedDecoder
+from bivouac.core.http1.parsing import BadRequest, Head
 
 
 @pytest.mark.parametrize(

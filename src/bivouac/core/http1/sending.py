@@ -14,7 +14,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 
-from bivouac.objects.store.interface import FileRange
+from bivouac.core.http1.message import FileRange
 
 REASONS = {status.value: status.phrase for status in HTTPStatus} | {499: "Client Disconnect"}
 STATUS_LINES = {status: f"HTTP/1.1 {status} {reason}\r\n" for status, reason in REASONS.items()}
@@ -53,6 +53,12 @@ def status_line(status: int, reason: str) -> str:
     if reason:
         return f"HTTP/1.1 {status} {reason}\r\n"
     return STATUS_LINES.get(status) or f"HTTP/1.1 {status} Unknown\r\n"
+
+
+def one_line(text: str) -> str:
+    """A field's text that cannot end its line: what a name from a request brought in must not make a field of its
+    own (RFC 9110, section 5.5)."""
+    return text.replace("\r", " ").replace("\n", " ")
 
 
 async def send_file(threads: ThreadPoolExecutor, socket: int, piece: FileRange) -> None:

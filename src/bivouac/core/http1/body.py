@@ -11,7 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 
-from bivouac.objects.http.message import Disconnected
+from bivouac.core.http1.message import Disconnected
 
 # bytes: bodies up to here (those the store keeps in its index) arrive whole before the door is asked
 GATHERED = 64 * 1024
@@ -162,6 +162,10 @@ class Body:
             if self.paused and self._made < BUFFERS:
                 self.paused = False
                 self._pause(False)
+
+
+NO_BODY = Body(None, False, lambda pause: None, lambda: None)
+"""Of all requests without one: complete from the beginning, so nothing in it ever changes."""
 
 
 class ChunkedDecoder:
