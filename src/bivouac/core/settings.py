@@ -90,6 +90,8 @@ class Image(Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     max_size_bytes: int = 1 << 40
+    cache_max_bytes: int = 10 << 30
+    """Beyond it the image cache drops what was read longest ago."""
     require_format_match: bool = True
     web_download_allow: list[str] = field(default_factory=list)
     extra_stores: list[str] = field(default_factory=list)

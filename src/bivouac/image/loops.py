@@ -105,7 +105,7 @@ class TaskLoop(Loop):
 
 
 class CacheLoop(Loop):
-    """Fetches what shall be cached."""
+    """Fetches what shall be cached, and keeps the cache at its size."""
 
     name = cache.BELL
     interval_s = 60.0
@@ -120,6 +120,7 @@ class CacheLoop(Loop):
 
     async def step(self, key: str) -> float | None:
         await Importer(self.service).cache(key)
+        await self.service.store.write(cache.shrink, self.service.settings.cache_max_bytes, self.service.clock.now())
         return None
 
 

@@ -67,9 +67,9 @@ class ImageService:
             self._check_size(declared)
         if store and store not in self.store_names:
             raise BadRequest(f"Store {store} is not available; there are: {', '.join(self.store_names)}.")
-        image = await self.store.write(transfers.begin_upload, call, image_id, actor=call, plan=call.plan)
+        image = await self.store.write(transfers.begin_upload, call, image_id, declared, actor=call, plan=call.plan)
         if not call.plan:
-            await self.fill(image, chunks, call, store or LOCAL)
+            await self.fill(image, chunks if declared is None else _exactly(chunks, declared), call, store or LOCAL)
 
     async def fill(
         self, image: ImageRow, chunks: AsyncIterator[bytes], call: Call | None, store: str = LOCAL
@@ -224,6 +224,18 @@ class ImageService:
         if image.boot is not None:
             return self.blobs[image.boot.store].open(image.boot.blob)
         return self.open(image)
+
+
+async def _exactly(chunks: AsyncIterator[bytes], size: int) -> AsyncIterator[bytes]:
+    """The chunks, if they are as many bytes as was said. Raises BadRequest."""
+    received = 0
+    async for chunk in chunks:
+        received += len(chunk)
+        if received > size:
+            break
+        yield chunk
+    if received != size:
+        raise BadRequest(f"Size mismatch: expected {size} bytes, got {'more' if received > size else received}.")
 
 
 def certificate(tx: Tx, image: ImageRow, credential_id: str) -> str:

@@ -16,6 +16,7 @@ from cryptography.x509.oid import NameOID
 from image_cloud import Cloud
 from test_imports import DATA, web, work  # noqa: F401 - a fixture
 
+from bivouac.core.settings import Image as ImageSettings
 from bivouac.core.store import Tx
 from bivouac.identity.catalog_records import Limit, RegisteredLimit, Service
 from bivouac.identity.records import Credential, Project, User
@@ -71,6 +72,48 @@ def test_caching(make_cloud: Callable[..., Cloud], web: str) -> None:  # noqa: F
     assert cloud.ask("GET", f"/v2/images/{here}/file").body == DATA
 
 
+def test_the_cache_keeps_its_size(make_cloud: Callable[..., Cloud]) -> None:
+    cloud = make_cloud(cache_max_bytes=2 * len(DATA))
+    made = [cloud.image() for _ in range(3)]
+    for image_id in made:
+        cloud.upload(image_id, DATA)
+    for image_id in made[:2]:
+        assert cloud.ask("PUT", f"/v2/cache/{image_id}", "admin").status == 202
+        fetch(cloud)
+        cloud.clock.advance(10)
+    cloud.ask("GET", f"/v2/images/{made[0]}/file")
+    assert cloud.ask("POST", "/v2/cache/prune", "admin").json == {"total_files_pruned": 0, "total_bytes_pruned": 0}
+    cloud.clock.advance(10)
+    cloud.ask("PUT", f"/v2/cache/{made[2]}", "admin")
+    fetch(cloud)
+    assert set(cached(cloud)[0]) == {made[0], made[2]}
+    cloud.service.settings = ImageSettings(cache_max_bytes=1)
+    pruned = cloud.ask("POST", "/v2/cache/prune", "admin").json
+    assert pruned == {"total_files_pruned": 2, "total_bytes_pruned": 2 * len(DATA)}
+    work(cloud)
+    assert (cached(cloud), os.listdir(cloud.service.blobs["cache"].folder)) == (([], []), [])
+
+
+def test_cleaning_the_cache_forgets_what_is_not_there(cloud: Cloud) -> None:
+    image_id = cloud.image()
+    cloud.upload(image_id, DATA)
+    cloud.ask("PUT", f"/v2/cache/{image_id}", "admin")
+    assert cloud.ask("GET", f"/v2/cache/nodes/{image_id}", "admin").json == []
+    fetch(cloud)
+    assert cloud.ask("GET", f"/v2/cache/nodes/{image_id}", "admin").json == ["http://cloud:5000/image"]
+    assert cloud.ask("POST", "/v2/cache/clean", "admin").status == 200
+    assert cached(cloud) == ([image_id], [])
+    folder = cloud.service.blobs["cache"].folder
+    for name in os.listdir(folder):
+        os.unlink(folder / name)
+    (folder / "left.part").write_bytes(b"of a crash")
+    assert cloud.ask("POST", "/v2/cache/clean", "admin").status == 200
+    assert (cached(cloud), os.listdir(folder)) == (([], []), [])
+    for method, path in (("POST", "clean"), ("POST", "prune"), ("GET", f"nodes/{image_id}")):
+        assert cloud.ask(method, f"/v2/cache/{path}").status == 403
+    assert cloud.ask("GET", f"/v2/cache/nodes/{os.urandom(16).hex()}", "admin").status == 404
+
+
 def people(tx: Tx) -> None:
     """The projects and the user that rows of Identity refer to."""
     if tx.get(Project, "p1") is None:
@@ -98,6 +141,8 @@ def test_quotas(cloud: Cloud) -> None:
     size = str(3 << 20)
     assert cloud.ask("PUT", f"/v2/images/{third}/stage", content_length=size, **stage).status == 413
     assert cloud.upload(first, b"x" * (1 << 20)).status == 204
+    assert cloud.ask("PUT", f"/v2/images/{second}/file", body=b"", media_type="application/octet-stream",
+                     x_openstack_image_size="1").status == 413  # fmt: skip
     refused = cloud.upload(second, b"x")
     assert (refused.status, b"image_size_total" in refused.body) == (413, True)
     assert cloud.show(second)["status"] == "queued"

@@ -9,10 +9,11 @@ from bivouac.core.http import Request, Response, Route
 from ..outside import FetchFailed
 from ..records import CacheRow, ImageRow
 from ..service import cache, transfers
-from ..service.images import CACHE
+from ..service.images import CACHE, target_of
 from ..transfer import ImageService
 
 _RANGE = re.compile(r"^bytes=(\d*)-(\d*)$")
+_OLD_RANGE = re.compile(r"^bytes\s+(\d+)-(\d+)/(?:\d+|\*)$")
 
 
 async def upload(request: Request, image_id: str) -> None:
@@ -53,9 +54,20 @@ async def download(request: Request, image_id: str) -> Response:
         headers |= {"Content-MD5": image.checksum, "ETag": f'"{image.checksum}"'}
     if _unchanged(request, image):
         return Response(None, 304, headers)
-    preferred = [one.strip() for one in (request.query_value("prefer") or "").split(",")]
+    preferred = _preferred_stores(request, image)
     blob = await _from_cache(service, request, image) or service.open(image, preferred)
     return _answer(request, image, blob, headers)
+
+
+def _preferred_stores(request: Request, image: ImageRow) -> list[str]:
+    """Stores that the client would rather have the bytes from. Raises Forbidden, BadRequest (no such store)."""
+    service: ImageService = request.mount.service
+    preferred = [one.strip() for one in (request.query_value("prefer") or "").split(",") if one.strip()]
+    if preferred:
+        request.call.enforce("download_from_store", target_of(image))
+    if unknown := [one for one in preferred if one not in service.store_names]:
+        raise BadRequest(f"Store '{unknown[0]}' is not configured.")
+    return preferred
 
 
 async def _from_cache(service: ImageService, request: Request, image: ImageRow) -> Blob | None:
@@ -84,7 +96,7 @@ async def _from_outside(service: ImageService, image: ImageRow) -> Response:
 def _answer(request: Request, image: ImageRow, blob: Blob, headers: dict[str, str]) -> Response:
     try:
         asked = byte_range(request.headers, blob.size, image.checksum)
-    except RangeNotSatisfiable:
+    except (RangeNotSatisfiable, BadRequest):
         blob.close()
         raise
     start, stop = asked or (0, blob.size)
@@ -104,18 +116,22 @@ def _unchanged(request: Request, image: ImageRow) -> bool:
 
 
 def byte_range(headers: dict[str, str], size: int, checksum: str | None) -> tuple[int, int] | None:
-    """[start, stop) of one asked range, None for all (RFC 9110, section 14; several ranges are served whole).
-
-    Raises RangeNotSatisfiable.
+    """[start, stop) of one asked range, None for all (RFC 9110, section 14). Older clients of Glance ask by
+    `Content-Range`. Raises RangeNotSatisfiable, BadRequest (several ranges).
     """
     text = headers.get("range", "").strip()
+    if not text and "content-range" in headers:
+        old = _OLD_RANGE.match(headers["content-range"].strip())
+        if old is None or int(old[2]) >= size:
+            raise _no_range(size)
+        text = f"bytes={old[1]}-{old[2]}"
     condition = headers.get("if-range", "").strip().strip('"')
     if not text or (condition and condition != checksum):
         return None
     match = _RANGE.match(text)
     if match is None or match.groups() == ("", ""):
         if "," in text:
-            return None
+            raise BadRequest("Requests with multiple ranges are not supported. Ask for them one by one.")
         raise _no_range(size)
     first, last = match.groups()
     if not first:

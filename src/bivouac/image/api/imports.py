@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from bivouac.core.blobs import BLOCK_BYTES
 from bivouac.core.errors import BadRequest, Conflict
 from bivouac.core.http import Request, Response, Route
 
@@ -71,8 +72,11 @@ async def stores_detail(request: Request) -> dict[str, Any]:
                 "type": "file",
                 "properties": {
                     "data_dir": str(service.blobs[name].folder),
+                    "chunk_size": BLOCK_BYTES,
+                    "thin_provisioning": False,
                     "free_bytes": service.blobs[name].free_bytes(),
                 },
+                "weight": 0,
             }
             for name in service.store_names
         ]

@@ -6,6 +6,8 @@ from bivouac.core.errors import NotFound
 from bivouac.core.http import Request, Route
 
 from ..formats import CONTAINER_FORMATS, DISK_FORMATS
+from ..service.tasks import STATUSES as TASK_STATUSES
+from ..service.tasks import TYPES
 from ..states import STATUSES
 from . import metadef_schemas
 
@@ -124,8 +126,8 @@ TASK: Schema = {
     "name": "task",
     "properties": {
         "id": text("An identifier for the task", pattern=_UUID),
-        "type": text("The type of task", enum=["import", "api_image_import", "location_import"]),
-        "status": text("The current status of this task", enum=["pending", "processing", "success", "failure"]),
+        "type": text("The type of task", enum=list(TYPES)),
+        "status": text("The current status of this task", enum=list(TASK_STATUSES)),
         "input": {"type": ["null", "object"], "description": "What the task was asked"},
         "result": {"type": ["null", "object"], "description": "What came out of it"},
         "owner": text("The project that owns the task"),
@@ -136,8 +138,8 @@ TASK: Schema = {
         "expires_at": text("When the task is forgotten", null=True),
         "created_at": text("Date and time of creation"),
         "updated_at": text("Date and time of the last change"),
-        "self": {"type": "string"},
-        "schema": {"type": "string"},
+        "self": {"type": "string", "readOnly": True},
+        "schema": {"type": "string", "readOnly": True},
     },
 }
 

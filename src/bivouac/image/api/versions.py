@@ -4,26 +4,9 @@ from typing import Any
 
 from bivouac.core.http import PUBLIC, Request, Response, Route
 
-CURRENT = "2.17"
-SUPPORTED = (
-    "2.16",
-    "2.15",
-    "2.14",
-    "2.13",
-    "2.12",
-    "2.11",
-    "2.10",
-    "2.9",
-    "2.8",
-    "2.7",
-    "2.6",
-    "2.5",
-    "2.4",
-    "2.3",
-    "2.2",
-    "2.1",
-    "2.0",
-)
+NEWEST = 18
+CURRENT = f"2.{NEWEST}"
+SUPPORTED = tuple(f"2.{minor}" for minor in range(NEWEST - 1, -1, -1))
 
 
 def _document(request: Request) -> dict[str, Any]:

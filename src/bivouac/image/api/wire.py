@@ -10,8 +10,11 @@ from ..service import locations
 from ..service.images import target_of
 
 
-def image_view(image: ImageRow, call: Call | None = None) -> dict[str, Any]:
-    """An image: its properties beside our own attributes, as Glance flattens them."""
+def image_view(image: ImageRow, call: Call) -> dict[str, Any]:
+    """An image: its properties beside our own attributes, as Glance flattens them.
+
+    Where its bytes lie is shown only to those who may read them there.
+    """
     view: dict[str, Any] = dict(image.properties)
     view["name"] = image.name
     view["disk_format"] = image.disk_format
@@ -39,10 +42,11 @@ def image_view(image: ImageRow, call: Call | None = None) -> dict[str, Any]:
         view["os_glance_importing_to_stores"] = image.importing_to_stores
     if image.failed_import is not None:
         view["os_glance_failed_import"] = image.failed_import
-    if image.stores:
+    withheld = image.status == "deactivated" and not call.is_admin
+    if image.stores and not withheld:
         view["stores"] = ",".join(sorted(image.stores))
-    if call is None or image.owner == call.project_id or call.allows("get_image_location", target_of(image)):
-        view["locations"] = locations.listed(image)
+    shown = not withheld and call.allows("get_image_location", target_of(image))
+    view["locations"] = locations.listed(image) if shown else []
     return view
 
 

@@ -3,6 +3,8 @@
 A request only queues; the loop `image-cache` fetches. What is cached serves every later download.
 """
 
+from collections.abc import Sequence
+
 from bivouac.core.call import Call
 from bivouac.core.errors import BadRequest
 from bivouac.core.store import Tx
@@ -56,6 +58,46 @@ def clear(tx: Tx, call: Call, target: str) -> None:
     for row in tx.select(CacheRow):
         if not target or (target == "cache") == (row.status == "cached"):
             drop(tx, row, call.now)
+
+
+def all_cached(tx: Tx, call: Call) -> list[CacheRow]:
+    """What is cached, for a look whether it is still there. Raises Forbidden."""
+    call.enforce("cache_clean")
+    return tx.select(CacheRow, "WHERE status = 'cached' ORDER BY image_id")
+
+
+def forget(tx: Tx, call: Call, lost: Sequence[CacheRow]) -> None:
+    """Rows whose copies are not there any more."""
+    for row in lost:
+        if tx.get(CacheRow, row.image_id) == row:
+            tx.delete(row)
+
+
+def prune(tx: Tx, call: Call, max_bytes: int) -> tuple[int, int]:
+    """(copies, bytes) that went so that the cache fits its size. Raises Forbidden."""
+    call.enforce("cache_prune")
+    return shrink(tx, max_bytes, call.now)
+
+
+def shrink(tx: Tx, max_bytes: int, now: float) -> tuple[int, int]:
+    """Drop copies, those first that were read longest ago, until the cache fits; (copies, bytes) that went."""
+    rows = tx.select(CacheRow, "WHERE status = 'cached' ORDER BY accessed_at, image_id")
+    left, gone = sum(row.size for row in rows), 0
+    total = left
+    for row in rows:
+        if left <= max_bytes:
+            break
+        drop(tx, row, now)
+        left, gone = left - row.size, gone + 1
+    return gone, total - left
+
+
+def is_cached(tx: Tx, call: Call, image_id: str) -> bool:
+    """Whether a copy of the image is beside us. Raises NotFound, Forbidden."""
+    call.enforce("list_cached_nodes")
+    images.show(tx, call, image_id)
+    row = tx.get(CacheRow, image_id)
+    return row is not None and row.status == "cached"
 
 
 def drop(tx: Tx, row: CacheRow, now: float) -> None:

@@ -83,10 +83,10 @@ def create(tx: Tx, call: Call, body: Mapping[str, Any]) -> ImageRow:
             raise Forbidden(f"Attribute '{name}' is read-only.")
         elif name in SETTABLE:
             fields[name] = checked_field(name, value)
-        elif name != "locations":
+        elif name == "locations":
+            raise Forbidden("Attribute 'locations' is reserved: locations are given after the image is created.")
+        else:
             properties[name] = checked_property(name, value)
-        elif value:
-            raise Forbidden("Locations are given after the image is created.")
     owner = fields.setdefault("owner", call.project_id or None)
     if len(properties) > MAX_PROPERTIES:
         raise OverQuota(f"The limit has been exceeded on the number of allowed image properties: {MAX_PROPERTIES}.")
@@ -145,7 +145,7 @@ def set_field(tx: Tx, call: Call, image: ImageRow, name: str, value: Any) -> dic
             _enforce_visibility(call, image, value)
     else:
         call.enforce("modify_image", target_of(image))
-    if name in ("container_format", "disk_format") and image.status != "queued" and value != getattr(image, name):
+    if name in ("container_format", "disk_format") and image.status != "queued":
         raise Forbidden(f"Attribute {name} can be only replaced for a queued image.")
     return {name: value}
 

@@ -85,7 +85,8 @@ def request_import(tx: Tx, call: Call, image_id: str, asked: ImportRequest) -> T
     states.after(image.status, _ACTION[asked.method])
     if asked.method == "glance-direct" and image.staged is None:
         raise Conflict("Image needs to be staged before 'glance-direct' method can be used")
-    quota.enforce(tx, image.owner, image_size_total=0)
+    size = image.staged.size if image.staged is not None else 0
+    quota.enforce(tx, image.owner, image_size_total=quota.mib(size) * len(asked.stores))
     for needed in ("container_format", "disk_format"):
         if not getattr(image, needed):
             raise Conflict(f"'{needed}' needs to be set before import")
@@ -105,6 +106,7 @@ def _request_copy(tx: Tx, call: Call, image: ImageRow, asked: ImportRequest) -> 
             raise BadRequest(f"Image is already present at store '{asked.stores[0]}'")
         images.save(tx, image, call.now, importing_to_stores="", failed_import="")
         return None
+    quota.enforce(tx, image.owner, image_size_total=quota.mib(image.size or 0) * len(wanted))
     return _add_task(tx, call, image, replace(asked, stores=wanted))
 
 
@@ -193,7 +195,7 @@ def begin_staging(tx: Tx, call: Call, image_id: str, size: int) -> ImageRow:
     """Queued to uploading; `size` in bytes as announced. Raises NotFound, Forbidden, Conflict, OverQuota."""
     image = images.for_change(tx, call, image_id, "modify_image")
     status = states.after(image.status, "stage")
-    quota.enforce(tx, image.owner, image_stage_total=-(-size // (1 << 20)), image_count_uploading=1)
+    quota.enforce(tx, image.owner, image_stage_total=quota.mib(size), image_count_uploading=1)
     return images.save(
         tx, image, call.now, status=status, transfer=new_hex(), transfer_until=call.now + transfers.LEASE_S
     )

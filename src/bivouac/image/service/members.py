@@ -28,9 +28,9 @@ def list_members(tx: Tx, call: Call, image_id: str) -> list[MemberRow]:
 
 
 def show(tx: Tx, call: Call, image_id: str, member_id: str) -> MemberRow:
-    """Raises NotFound."""
-    image = _shared(tx, call, image_id)
-    member = tx.get(MemberRow, image_id, member_id)
+    """Raises NotFound, also when the image is not shared, Forbidden."""
+    image = images.show(tx, call, image_id)
+    member = tx.get(MemberRow, image_id, member_id) if image.visibility == "shared" else None
     if member is None or not (call.is_admin or call.project_id in (image.owner, member_id)):
         raise NotFound(f"{member_id} not found in the member list of the image {image_id}.")
     call.enforce("get_member", _target(image, member_id))
@@ -54,12 +54,12 @@ def add(tx: Tx, call: Call, image_id: str, member_id: str) -> MemberRow:
 def set_status(tx: Tx, call: Call, image_id: str, member_id: str, status: str) -> MemberRow:
     """What the member says to it: only itself may. Raises BadRequest, NotFound, Forbidden."""
     image = _shared(tx, call, image_id)
-    if status not in STATUSES:
-        raise BadRequest(f'Status must be "pending", "accepted" or "rejected", not {status[:60]!r}.')
     member = tx.get(MemberRow, image_id, member_id)
     if member is None or not (call.is_admin or call.project_id in (image.owner, member_id)):
         raise NotFound(f"{member_id} not found in the member list of the image {image_id}.")
     call.enforce("modify_member", _target(image, member_id))
+    if status not in STATUSES:
+        raise BadRequest(f'Status must be "pending", "accepted" or "rejected", not {status[:60]!r}.')
     return tx.update(member, status=status, updated_at=call.now)
 
 

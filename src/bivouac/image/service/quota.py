@@ -16,6 +16,11 @@ _MIB = 1 << 20
 NAMES = ("image_size_total", "image_stage_total", "image_count_total", "image_count_uploading")
 
 
+def mib(size: int) -> int:
+    """Bytes as the limits count them: whole MiB, rounded up."""
+    return -(-size // _MIB)
+
+
 def limits_of(tx: Tx, project_id: str) -> dict[str, int]:
     """The limits that are registered, as they are for the project."""
     registered = tx.select(

@@ -22,6 +22,7 @@ DEADLINE_S = 6 * 3600.0
 KEPT_S = 48 * 3600.0
 """How long a task that has ended can be looked at (Glance's task_time_to_live)."""
 STATUSES = ("pending", "processing", "success", "failure")
+TYPES = ("import", "api_image_import", "location_import")
 OPEN = ("pending", "processing")
 
 
@@ -103,6 +104,8 @@ def list_tasks(tx: Tx, call: Call, filters: Sequence[tuple[str, str]], page: Pag
     for name, value in filters:
         if name == "status" and value not in STATUSES:
             raise BadRequest(f"Invalid status value: {value}")
+        if name == "type" and value not in TYPES:
+            raise BadRequest(f"Invalid type value: {value}")
         if name in ("status", "type", "owner"):
             conditions.append(f"image_tasks.{name} = ?")
             args.append(value)

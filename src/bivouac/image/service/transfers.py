@@ -32,10 +32,11 @@ class Arrival(Struct, frozen=True, kw_only=True):
     """What a look inside found out; it never overrides what the user said."""
 
 
-def begin_upload(tx: Tx, call: Call, image_id: str) -> ImageRow:
-    """Queued to saving. Raises NotFound, Forbidden, BadRequest (no formats yet), Conflict (not queued)."""
+def begin_upload(tx: Tx, call: Call, image_id: str, size: int | None = None) -> ImageRow:
+    """Queued to saving; `size` in bytes, if it was announced. Raises NotFound, Forbidden, BadRequest (no formats yet),
+    Conflict (not queued), OverQuota."""
     image = images.for_change(tx, call, image_id, "upload_image")
-    quota.enforce(tx, image.owner, image_size_total=0, image_count_uploading=1)
+    quota.enforce(tx, image.owner, image_size_total=quota.mib(size or 0), image_count_uploading=1)
     return begin(tx, image, "upload", call.now)
 
 
