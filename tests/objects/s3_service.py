@@ -14,6 +14,7 @@ from botocore.client import Config
 
 from bivouac.core.call import Caller
 from bivouac.core.http1 import Server
+from bivouac.objects.identity import Unavailable
 from bivouac.objects.store import EmbeddedStore
 from bivouac.s3.door import S3Door
 from bivouac.s3.lifecycle_loop import LifecycleLoop
@@ -53,6 +54,8 @@ class Service:
         import time
 
         async def lookup(access_key: str) -> Credential | None:
+            if access_key == "cannot-be-asked":
+                raise Unavailable("control does not answer")
             return self.credentials.get(access_key)
 
         self.loop = asyncio.get_running_loop()

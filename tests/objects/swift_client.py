@@ -15,6 +15,7 @@ from bivouac.core.http1 import Server
 from bivouac.objects.caller import Caller
 from bivouac.objects.store import EmbeddedStore
 from bivouac.objects.swift.door import SwiftDoor
+from bivouac.objects.swift.ratelimit import RateLimit
 
 
 def caller(user: str, project: str, *roles: str) -> Caller:
@@ -53,8 +54,8 @@ class Answer:
 class Cloud:
     """`call` speaks to account p1 as its operator unless told otherwise."""
 
-    def __init__(self, directory: str) -> None:
-        self.directory = directory
+    def __init__(self, directory: str, rate_limit: RateLimit | None = None) -> None:
+        self.directory, self.rate_limit = directory, rate_limit
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self.thread.start()
@@ -69,7 +70,7 @@ class Cloud:
             return CALLERS.get(token)
 
         self.store = await EmbeddedStore.open(self.directory)
-        self.server = Server(SwiftDoor(self.store, authenticate).handle)
+        self.server = Server(SwiftDoor(self.store, authenticate, self.rate_limit).handle)
         self.port = await self.server.start("127.0.0.1", 0)
 
     def stop(self) -> None:

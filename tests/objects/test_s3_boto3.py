@@ -465,3 +465,11 @@ def test_bad_documents_are_a_clear_400(service: Service, bucket: str, body: byte
     with pytest.raises(urllib.error.HTTPError) as error:
         urllib.request.urlopen(sent, timeout=30)
     assert error.value.code == 400 and f"<Code>{code}</Code>".encode() in error.value.read()
+
+
+def test_an_identity_that_does_not_answer_is_said(service: Service) -> None:
+    client = service.client("cannot-be-asked")
+    with pytest.raises(ClientError) as refused:
+        client.list_buckets()
+    assert refused.value.response["Error"]["Code"] == "ServiceUnavailable"
+    assert "control does not answer" in refused.value.response["Error"]["Message"]

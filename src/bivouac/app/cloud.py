@@ -36,7 +36,7 @@ from bivouac.network import settings as network_settings
 from bivouac.network.projection.loop import Projection
 from bivouac.network.projection.simulated import SimulatedProjection
 
-from .bearers import bearers_mount
+from .bearers import Forgotten, bearers_mount
 from .hosts import host_states
 from .listener import serve, tcp_socket, unix_socket
 from .passwords import admin_password
@@ -98,7 +98,7 @@ class Cloud:
                 status_mount(lambda: self.loops, self._daemons, host_states),
                 agent_api.mount(self.compute),
                 image_agent_api.mount(self.image),
-                bearers_mount(self.identity.authenticator),
+                bearers_mount(self.identity.authenticator, Forgotten(store, settings.forgotten_path)),
             ],
             authenticate=_nobody,
         )

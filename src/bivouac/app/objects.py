@@ -18,14 +18,17 @@ import msgspec
 import uvloop
 
 from bivouac.core import log as logs
+from bivouac.core import metrics
 from bivouac.core.errors import Error
 from bivouac.core.http1 import Server
 from bivouac.core.settings import Settings, load
 from bivouac.objects import expirer
 from bivouac.objects.identity import Identity
+from bivouac.objects.measures import StoreMeasures
 from bivouac.objects.store import EmbeddedStore
 from bivouac.objects.store.auditor import Auditor
 from bivouac.objects.swift.door import SwiftDoor
+from bivouac.objects.swift.ratelimit import RateLimit
 from bivouac.s3.opening import open_door
 
 
@@ -36,17 +39,21 @@ async def run(settings: Settings, identity: Identity | None = None, ready: async
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     store = await EmbeddedStore.open(str(settings.objects_path))
-    identity = identity or Identity(str(settings.control_socket))
+    identity = identity or Identity(str(settings.control_socket), settings.forgotten_path)
+    auditor = Auditor(store)
+    measures: Any = StoreMeasures(store, auditor)
+    metrics.REGISTRY.register(measures)
     host = settings.http.host
     servers: list[Any] = []
     try:
-        swift = Server(SwiftDoor(store, identity.authenticate).handle)
+        rates = RateLimit(settings.object_store.account_writes, settings.object_store.container_writes)
+        swift = Server(SwiftDoor(store, identity.authenticate, rates).handle)
         await swift.start(host, settings.object_store.swift_port)
         servers.append(swift)
         s3 = await open_door(store, settings, identity)
         await s3.start(host, settings.object_store.s3_port)
         servers.append(s3)
-        loops = [loop.create_task(expirer.run(store)), loop.create_task(Auditor(store).run())]
+        loops = [loop.create_task(expirer.run(store)), loop.create_task(auditor.run())]
         gc.collect()
         gc.freeze()
         if ready is not None:
@@ -56,6 +63,7 @@ async def run(settings: Settings, identity: Identity | None = None, ready: async
             task.cancel()
         await asyncio.gather(*loops, return_exceptions=True)
     finally:
+        metrics.REGISTRY.unregister(measures)
         await asyncio.gather(*(server.stop() for server in servers))
         await store.close()
 

@@ -27,11 +27,18 @@ class Http(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ObjectStore(Struct, frozen=True, forbid_unknown_fields=True):
-    """Ports of the object store's front doors."""
+    """The object store's front doors.
+
+    `s3_domains`: host names under which a bucket is BUCKET.NAME, and its website BUCKET.s3-website.NAME (without a
+    leading `s3.`). Rates are Swift's, in requests a second, 0 for no limit: `account_writes` makes, changes and deletes
+    containers of one account, `container_writes` writes and deletes objects in one container.
+    """
 
     swift_port: int = 8080
     s3_port: int = 9000
-    workers: int = 1
+    s3_domains: list[str] = field(default_factory=lambda: ["s3.localhost"])
+    account_writes: float = 0
+    container_writes: float = 0
 
 
 class Database(Struct, frozen=True, forbid_unknown_fields=True):
@@ -136,6 +143,11 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     def control_socket(self) -> Path:
         """Where agents reach control on one machine."""
         return self.control_path / "control.sock"
+
+    @property
+    def forgotten_path(self) -> Path:
+        """Where control numbers revocations, for the object store to see."""
+        return self.control_path / "forgotten"
 
     @property
     def public_url(self) -> str:

@@ -1,7 +1,7 @@
 """Who sends a request: which signature it bears, whose key made it, and what it promises of the body.
 
-The secret comes from the lookup that the door was given; answers are kept for a few seconds, so that the hot path asks
-nobody.
+The secret comes from the lookup that the door was given, which is asked on each request and knows when what it
+remembers was revoked.
 """
 
 from __future__ import annotations
@@ -16,8 +16,6 @@ from bivouac.s3.request import Credential, Request
 from bivouac.s3.signing import v2, v4
 
 Lookup = Callable[[str], Awaitable[Credential | None]]
-CACHE_S = 5.0
-CACHED = 50_000
 _CONTENT = "x-amz-content-sha256"
 
 
@@ -42,25 +40,13 @@ class Authenticator:
 
     def __init__(self, lookup: Lookup) -> None:
         self._lookup = lookup
-        self._known: dict[str, tuple[float, Credential]] = {}
 
-    async def credential(self, access_key: str, now: float) -> Credential:
+    async def credential(self, access_key: str) -> Credential:
         """Raises InvalidAccessKeyId."""
-        known = self._known.get(access_key)
-        if known is not None and known[0] > now:
-            return known[1]
         found = await self._lookup(access_key)
         if found is None:
-            self._known.pop(access_key, None)
             raise S3Error("InvalidAccessKeyId", AWSAccessKeyId=access_key)
-        if len(self._known) >= CACHED:
-            self._known.clear()
-        self._known[access_key] = (now + CACHE_S, found)
         return found
-
-    def forget(self) -> None:
-        """Something was revoked: ask again."""
-        self._known.clear()
 
     async def authenticate(self, request: Request, now: float, virtual_bucket: str) -> tuple[Caller | None, Proof]:
         """(who, how); (None, ...) for an anonymous request. Raises S3Error."""
@@ -94,7 +80,7 @@ class Authenticator:
         self, request: Request, signature: v4.Signature, now: float, kind: str
     ) -> tuple[Caller | None, Proof]:
         headers = request.headers
-        credential = await self.credential(signature.access_key, now)
+        credential = await self.credential(signature.access_key)
         v4.check_time(signature, now)
         payload = headers.get(_CONTENT)
         if payload is None:
@@ -113,7 +99,7 @@ class Authenticator:
     async def _version_2(
         self, request: Request, signature: v2.Signature, now: float, virtual_bucket: str, kind: str
     ) -> tuple[Caller | None, Proof]:
-        credential = await self.credential(signature.access_key, now)
+        credential = await self.credential(signature.access_key)
         v2.check_time(request, signature, now)
         v2.check(request, signature, credential.secret, virtual_bucket)
         return credential.caller, Proof(signature.access_key, "SigV2", kind, request.headers.get(_CONTENT, ""))

@@ -15,6 +15,8 @@ from pathlib import Path
 from bivouac.core.http1 import Disconnected, Response
 from bivouac.core.http1 import Request as HttpRequest
 from bivouac.identity.access_rules import allow
+from bivouac.objects import measures
+from bivouac.objects.identity import Unavailable
 from bivouac.objects.store import errors as store_errors
 from bivouac.objects.store.interface import Store
 from bivouac.s3 import names, websites
@@ -73,10 +75,12 @@ class S3Door:
 
     async def handle(self, http: HttpRequest) -> Response:
         """One request. Never raises but Disconnected."""
+        begun = time.perf_counter()
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in http.headers.items()}
         request = Request(http.method, http.target, http.query, headers, http, http.peer, http.secure)
         request_id, now = new_request_id(), self.now()
         call: Call | None = None
+        response: Response | None = None
         error: S3Error | None = None
         try:
             host = headers.get("host", "")
@@ -93,12 +97,14 @@ class S3Door:
             error = refused
         except store_errors.StoreError as refused:
             error = refusal(refused, call)
+        except Unavailable as refused:
+            error = S3Error("ServiceUnavailable", f"Identity cannot be asked now: {refused}")
         except Disconnected:
             raise
         except Exception:
             log.exception("an S3 request failed", extra={"request_id": request_id, "method": http.method})
-            error = S3Error("InternalError")
-        if error is not None:
+        if response is None:
+            error = error or S3Error("InternalError")
             response = self._error(call, request, error, request_id)
         if "origin" in headers and call is not None:
             self._cors(call, headers, response)
@@ -106,6 +112,7 @@ class S3Door:
         response.headers.append(("x-amz-id-2", HOST_ID))
         if call is not None and call.operation and self.logs.wanted(call):
             await self.logs.record(call, response, error)
+        measures.count("s3", http.method, response.status, begun)
         return response
 
     async def _run(self, call: Call) -> Response:

@@ -4,36 +4,29 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any, Protocol
 
 from bivouac.core.http1 import Server
 from bivouac.core.settings import Settings
-from bivouac.objects.identity import Unavailable
 from bivouac.objects.store.interface import Store
 from bivouac.s3.door import S3Door
-from bivouac.s3.errors import S3Error
 from bivouac.s3.lifecycle_loop import LifecycleLoop
 from bivouac.s3.request import Credential
 
-DOMAINS = ("s3.localhost",)
-"""Under these names a bucket is BUCKET.NAME, and its website BUCKET.s3-website.NAME without `s3.`."""
-
 
 class Credentials(Protocol):
-    """Who knows EC2 access keys: the object store's `Identity`."""
+    """Who knows EC2 access keys, projects and addresses: the object store's `Identity`."""
 
     async def ec2_credential(self, access: str) -> tuple[str, Any] | None: ...
+    async def find_email(self, address: str) -> str | None: ...
+    async def project_exists(self, project: str) -> bool: ...
 
 
 def lookup_of(identity: Credentials) -> Callable[[str], Awaitable[Credential | None]]:
     """The lookup that the door authenticates with."""
 
     async def lookup(access_key: str) -> Credential | None:
-        try:
-            found = await identity.ec2_credential(access_key)
-        except Unavailable as error:
-            raise S3Error("ServiceUnavailable", f"The credential cannot be checked now: {error}") from error
+        found = await identity.ec2_credential(access_key)
         return None if found is None else Credential(*found)
 
     return lookup
@@ -63,5 +56,13 @@ class S3Server:
 
 async def open_door(store: Store, settings: Settings, identity: Credentials) -> S3Server:
     """The S3 door over an open store. The master key of SSE-S3 and waiting log records are kept beside the store."""
-    directory = Path(settings.objects_path)
-    return S3Server(S3Door(store, lookup_of(identity), directory, region=settings.region.name, domains=DOMAINS))
+    door = S3Door(
+        store,
+        lookup_of(identity),
+        settings.objects_path,
+        region=settings.region.name,
+        domains=tuple(settings.object_store.s3_domains),
+        find_email=identity.find_email,
+        project_exists=identity.project_exists,
+    )
+    return S3Server(door)

@@ -8,7 +8,7 @@ send S3's, an older one, or none. Writing is plain text with escapes.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NoReturn
 from xml.parsers import expat
 
 NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
@@ -90,7 +90,7 @@ def parse(body: bytes, *roots: str, max_bytes: int = MAX_BYTES) -> Element:
     def text(data: str) -> None:
         stack[-1].text += data
 
-    def refuse(*_: Any) -> None:
+    def refuse(*_: Any) -> NoReturn:
         raise XmlError("document types and entities are not accepted")
 
     parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, text

@@ -45,6 +45,7 @@ class Auditor:
     def __init__(self, store: EmbeddedStore, rate: float | None = RATE) -> None:
         self._store, self._rate = store, rate
         self.findings: list[Finding] = []
+        self.audited_bytes = 0
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -120,6 +121,7 @@ class Auditor:
             os.close(fd)
 
     async def _pace(self, size: int) -> None:
+        self.audited_bytes += size
         await asyncio.sleep(size / self._rate if self._rate else 0)
 
     def _report(self, kind: str, media: int, data: int, name: str, detail: str) -> None:

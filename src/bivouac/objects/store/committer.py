@@ -46,6 +46,7 @@ class Committer:
         self._idle = asyncio.Event()  # set while no group is under way
         self._idle.set()
         self._failed: StoreError | None = None
+        self.commits = self.operations = 0  # since the start
         self._log_pages = 0
         self._usual_s = 1.0  # how long a commit takes, leaning to the slow side
         self._loop = asyncio.get_running_loop()
@@ -53,6 +54,11 @@ class Committer:
         self._thread = threading.Thread(target=self._commit_groups, name="commit", daemon=True)
         self._connection.set_wal_hook(self._count_log)
         self._thread.start()
+
+    @property
+    def failed(self) -> bool:
+        """The index failed: no write is accepted until the store is opened again."""
+        return self._failed is not None
 
     def submit(self, operation: Callable[[Transaction], T]) -> asyncio.Future[T]:
         """Run `operation` in the next group. The future ends when the group is durable."""
@@ -189,6 +195,8 @@ class Committer:
 
     def _committed(self, outcome: Group, ready: bool) -> None:
         self._transaction.committed()
+        self.commits += 1
+        self.operations += len(outcome)
         for _, future, result, refusal in outcome:
             if future.done():
                 continue

@@ -8,8 +8,10 @@ import secrets
 import time
 
 from bivouac import __version__
+from bivouac.core import metrics
 from bivouac.core.http1 import Request, Response
 from bivouac.identity.access_rules import allow
+from bivouac.objects import measures
 from bivouac.objects.caller import Authenticate
 from bivouac.objects.store.interface import Store
 from bivouac.objects.swift import access, accounts, bulk, containers, cors, limits, objects, tempurl
@@ -30,12 +32,15 @@ class SwiftDoor:
     """`handle` is what the server calls. `authenticate` is asked on every request that has a token."""
 
     def __init__(self, store: Store, authenticate: Authenticate, rate_limit: RateLimit | None = None) -> None:
-        self._store, self._authenticate, self._rate_limit = store, authenticate, rate_limit
+        self._store, self._authenticate = store, authenticate
         # 21 hexadecimal digits: this process, then a number.
         self._process, self._numbers = secrets.token_hex(6), itertools.count(1)
-        self._info = json.dumps(limits.info(SWIFT_VERSION) | (rate_limit.info() if rate_limit else {})).encode()
+        limited = rate_limit.info() if rate_limit is not None else {}
+        self._rate_limit = rate_limit if limited else None
+        self._info = json.dumps(limits.info(SWIFT_VERSION) | limited).encode()
 
     async def handle(self, request: Request) -> Response:
+        begun = time.perf_counter()
         trans_id = f"tx{self._process}{next(self._numbers) & 0xFFFFFFFFF:09x}-{int(time.time()):010x}"
         call = None
         try:
@@ -60,6 +65,7 @@ class SwiftDoor:
             if call.override:
                 tempurl.finish(call, response)
         response.headers += (("X-Trans-Id", trans_id), ("X-Openstack-Request-Id", trans_id))
+        measures.count("object-store", request.method, response.status, begun)
         return response
 
     async def _dispatch(self, call: Call, has_token: bool) -> Response:
@@ -94,6 +100,8 @@ class SwiftDoor:
             body, headers = self._info, [("Content-Type", "application/json; charset=UTF-8")]
         elif target == b"/healthcheck":
             body, headers = b"OK", [("Content-Type", "text/plain")]
+        elif target == b"/metrics":
+            body, headers = metrics.exposition(), [("Content-Type", "text/plain; version=0.0.4; charset=utf-8")]
         elif target == b"/crossdomain.xml":
             body, headers = CROSSDOMAIN, [("Content-Type", "application/xml")]
         elif target in (b"", b"/"):

@@ -62,7 +62,7 @@ _STORE_ERRORS: list[tuple[type[Exception], int, str | None]] = [
     (store.StoreFailed, 503, None),
     (store.DataCorrupt, 503, "The stored bytes do not have the checksum they were stored with."),
     (BodyTooLarge, 413, None),
-    (Unavailable, 503, None),
+    (Unavailable, 503, "Identity cannot be asked now, and what was known of this token is too old."),
 ]
 
 

@@ -1,9 +1,12 @@
-"""Rate limits: so many writes a second on an account, and on a container. Off unless set."""
+"""Rate limits: so many writes a second on an account, and in a container (`object_store.account_writes` and
+`container_writes`). Off unless set."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 from bivouac.objects.swift.call import Call
 from bivouac.objects.swift.errors import Refusal
@@ -16,16 +19,27 @@ KEPT = 10_000  # names that are remembered
 class RateLimit:
     """Rates in requests a second; 0 is no limit. Requests above the rate wait for their turn, up to PATIENCE_S."""
 
-    def __init__(self, account_writes: float = 0, container_writes: float = 0) -> None:
+    def __init__(
+        self,
+        account_writes: float = 0,
+        container_writes: float = 0,
+        now: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
         self._rates = {"account": account_writes, "container": container_writes}
+        self._now, self._sleep = now, sleep
         self._next: dict[tuple[str, ...], float] = {}
 
-    def info(self) -> dict:
+    def info(self) -> dict[str, Any]:
+        """For `/info`; empty without limits."""
+        account, container = self._rates["account"], self._rates["container"]
+        if not account and not container:
+            return {}
         return {
             "ratelimit": {
-                "account_ratelimit": self._rates["account"],
-                "container_ratelimits": [[0, self._rates["container"]]] if self._rates["container"] else [],
+                "account_ratelimit": account,
                 "max_sleep_time_seconds": PATIENCE_S,
+                "container_ratelimits": [[0, container]] if container else [],
             }
         }
 
@@ -42,12 +56,12 @@ class RateLimit:
             return
         if not rate:
             return
-        now = time.monotonic()
+        now = self._now()
         turn = max(self._next.get(key, 0), now)
         if turn - now > PATIENCE_S:
             raise Refusal(498, headers=[("Retry-After", str(int(turn - now) + 1))])
-        if len(self._next) > KEPT:
+        if len(self._next) >= KEPT:
             self._next = {name: due for name, due in self._next.items() if due > now}
         self._next[key] = turn + 1 / rate
         if turn > now:
-            await asyncio.sleep(turn - now)
+            await self._sleep(turn - now)

@@ -148,7 +148,7 @@ async def _authenticate(call: Call, fields: dict[str, str], size: int) -> None:
         if "x-amz-credential" in fields or "awsaccesskeyid" in fields or "signature" in fields:
             raise S3Error("InvalidArgument", "The form has a signature, but no policy.")
         return
-    credential = await call.door.authenticator.credential(access_key, call.now)
+    credential = await call.door.authenticator.credential(access_key)
     form.check_signature(fields, credential.secret)
     conditions = form.decode_policy(fields["policy"], call.now)
     form.check_conditions(conditions, fields | {"key": call.key, "bucket": call.bucket}, size)

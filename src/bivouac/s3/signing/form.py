@@ -81,7 +81,7 @@ def check_conditions(conditions: list[Any], fields: dict[str, str], size: int) -
     """Every condition must hold, and every field must have one. Raises S3Error (AccessDenied, EntityToo..., ...)."""
     if not conditions:
         raise S3Error("InvalidPolicyDocument", "Invalid Policy: the list of conditions is empty.")
-    covered = set(FREE)
+    covered: set[str] = set(FREE)
     for condition in conditions:
         if isinstance(condition, dict) and condition:
             for name, value in condition.items():
