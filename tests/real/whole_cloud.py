@@ -14,10 +14,13 @@ ROOT = Path(__file__).parents[2]
 COMMAND_LIMIT_S = 600
 
 
-def _everybody_can_run_this_python() -> bool:
-    """False in a developer's environment below /root: then the cloud runs as root altogether."""
-    tried = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", os.path.realpath(sys.executable), "-c", ""]
-    return subprocess.run(tried, capture_output=True).returncode == 0
+def _everybody_can_run_this() -> bool:
+    """False in a developer's environment that only root can read: then the cloud runs as root altogether."""
+    tried = [sys.executable, "-c", f"open({str(ROOT / 'src/bivouac/__init__.py')!r})"]
+    try:
+        return subprocess.run(tried, capture_output=True, user=65534, group=65534, extra_groups=[]).returncode == 0
+    except PermissionError:
+        return False
 
 
 class WholeCloud:
@@ -36,7 +39,7 @@ class WholeCloud:
         subprocess.run(["ip", "netns", "add", self.namespace], check=True)
         subprocess.run(["ip", "-n", self.namespace, "link", "set", "lo", "up"], check=True)
         self.environment = {**os.environ, "BIVOUAC_STATE": str(self.state), "PYTHONPATH": str(ROOT / "src")}
-        if not _everybody_can_run_this_python():
+        if not _everybody_can_run_this():
             self.environment["BIVOUAC_USER"] = "root"
 
     def inside(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:

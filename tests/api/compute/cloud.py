@@ -131,11 +131,12 @@ class Cloud:
 
     def ask(
         self, method: str, path: str, body: Any = None, who: str = "ann@p1:member,reader", version: str = "2.1",
-        prefix: str = "/compute/v2.1",
+        prefix: str = "/compute/v2.1", raw: bool = False,
     ) -> Answer:  # fmt: skip
-        return self.run(self._ask(method, prefix + path, body, who, version))
+        """`raw` leaves the answer's body as it is, for what is not JSON."""
+        return self.run(self._ask(method, prefix + path, body, who, version, raw))
 
-    async def _ask(self, method: str, path: str, body: Any, who: str, version: str) -> Answer:
+    async def _ask(self, method: str, path: str, body: Any, who: str, version: str, raw: bool = False) -> Answer:
         path, _, query = path.partition("?")
         fields = {"host": "cloud:5000", "x-openstack-nova-api-version": version}
         if who:
@@ -157,7 +158,7 @@ class Cloud:
         await self.application(scope, receive, send)
         headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
         payload = b"".join(message.get("body", b"") for message in sent)
-        return Answer(sent[0]["status"], headers, json.loads(payload) if payload else None)
+        return Answer(sent[0]["status"], headers, payload if raw else json.loads(payload) if payload else None)
 
     def ask_host(
         self, method: str, path: str, body: Any = None, who: str = "ann@p1:member,reader", version: str = "2.1"

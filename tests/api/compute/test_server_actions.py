@@ -242,27 +242,3 @@ def test_diagnostics_name_a_driver_that_the_api_knows(cloud: Cloud) -> None:
     cloud.agents["host-1"].answers["diagnostics"] = {"state": "running", "hypervisor": "kvm"}
     found = cloud.ask_host("GET", f"/servers/{id}/diagnostics", who="root@padmin:admin", version="2.48")
     assert found.body == {"state": "running", "hypervisor": "kvm", "driver": "libvirt"}
-
-
-def test_a_console_is_opened_by_its_ticket_only(cloud: Cloud) -> None:
-    id = cloud.active()
-    made = cloud.ask("POST", f"/servers/{id}/remote-consoles",
-                     {"remote_console": {"protocol": "vnc", "type": "novnc"}}, version="2.6")  # fmt: skip
-    url = made["remote_console"]["url"]
-    token = url.rpartition("token%3D")[2]
-    kept = cloud.store.read_now(lambda tx: tx.query("SELECT token_hash FROM console_sessions"))
-    assert token and token not in str(kept)
-    shown = cloud.admin("GET", f"/os-console-auth-tokens/{token}", version="2.31")["console"]
-    assert shown["instance_uuid"] == id
-    assert cloud.admin("GET", "/os-console-auth-tokens/other", version="2.31").status == 404
-    cloud.advance(601)
-    assert cloud.admin("GET", f"/os-console-auth-tokens/{token}", version="2.31").status == 404
-    spice = {"remote_console": {"protocol": "spice", "type": "spice-html5"}}
-    assert cloud.ask("POST", f"/servers/{id}/remote-consoles", spice, version="2.6").status == 400
-    assert cloud.act(id, "os-getVNCConsole", {"type": "novnc"}).status == 200
-    assert cloud.act(id, "os-getVNCConsole", {"type": "novnc"}, version="2.6").status == 400
-
-
-def test_novnc_s_files_are_served_and_nothing_beside_them(cloud: Cloud) -> None:
-    for path in ("/console/../../etc/passwd", "/console/%2e%2e/%2e%2e/etc/passwd", "/console//etc/passwd"):
-        assert cloud.ask("GET", path, who="", prefix="").status == 404

@@ -9,6 +9,7 @@ from bivouac.core.http import Mount, dialects
 from ..compute import Compute
 from . import (
     aggregates,
+    console_proxy,
     consoles,
     extensions,
     flavors,
@@ -55,5 +56,5 @@ def mounts(compute: Compute) -> list[Mount]:
             prefix="/compute/v2.1", service_type="compute", routes=ROUTES, dialect=dialects.NOVA,
             microversions=versions.MICROVERSIONS, id_headers=("x-compute-request-id",), service=compute,
         ),
-        consoles.proxy_mount(compute.consoles),
+        console_proxy.proxy_mount(compute.consoles),
     ]  # fmt: skip

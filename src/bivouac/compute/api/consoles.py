@@ -1,21 +1,17 @@
-"""Consoles: tickets (`remote-consoles`, `os-get*Console`), the log, the proxy's WebSockets and noVNC's files."""
+"""Tickets to consoles (`remote-consoles`, `os-get*Console`) and the console log. Tickets lead to `console_proxy`."""
 
-import asyncio
-import mimetypes
-from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 from msgspec import Meta
 
-from bivouac.core.errors import BadRequest, NotFound
-from bivouac.core.http import PUBLIC, Mount, Request, Response, Route, WebSocket, dialects
+from bivouac.core.errors import BadRequest
+from bivouac.core.http import Request, Response
 
-from ..consoles import KINDS, Consoles, ask_console_log, create_ticket, show_ticket
+from ..consoles import KINDS, ask_console_log, create_ticket, show_ticket
 from ..service.servers import get_server
 from .fields import Body, operation
 
-NOVNC = Path("/usr/share/novnc")
 MAX_LOG_BYTES = 100 << 10
 """The most that a console log answers with (Nova's MAX_CONSOLE_BYTES)."""
 PROTOCOL_OF = {"novnc": "vnc", "serial": "serial"}
@@ -35,14 +31,14 @@ class ConsoleLog(Body):
 
 
 async def _url(request: Request, server_id: str, kind: str) -> str:
-    """A new ticket as the address to open. Raises BadRequest for a kind of console that no guest has here."""
+    """A new ticket as the address to open in a browser. Raises BadRequest for a kind that no guest has here."""
     if kind not in KINDS:
         raise BadRequest(f"Unavailable console type {kind}.")
     token = await request.write(create_ticket, server_id, KINDS[kind])
     origin = request.application.origin(request)
     if kind == "novnc":
         return f"{origin}/console/vnc_lite.html?path={quote(f'console/vnc?token={token}', safe='')}"
-    return f"{origin.replace('http', 'ws', 1)}/console/serial?token={token}"
+    return f"{origin}/console/serial?token={token}"
 
 
 async def create(request: Request, server_id: str) -> dict[str, Any]:
@@ -54,8 +50,14 @@ async def create(request: Request, server_id: str) -> dict[str, Any]:
 
 
 async def old_console(request: Request, server_id: str, body: ConsoleType) -> Response:
-    """os-getVNCConsole and os-getSerialConsole, until 2.5."""
+    """os-getVNCConsole and os-getSerialConsole, until 2.5.
+
+    Programs that attach a terminal to the serial line ask here, and hand the address to a WebSocket library as it is;
+    so here it begins with ws. It is the same address: only a browser needs the http that `remote-consoles` gives.
+    """
     url = await _url(request, server_id, body.type)
+    if body.type == "serial":
+        url = url.replace("http", "ws", 1)
     return Response({"console": {"type": body.type, "url": url}}, 200)
 
 
@@ -101,40 +103,3 @@ ROUTES = [
     operation("GET", "/os-console-auth-tokens/{token}", show_token, _P + "os-console-auth-tokens"),
 ]  # fmt: skip
 
-
-# --- the proxy, at /console ----------------------------------------------------------------------------------------
-
-
-async def _proxy(socket: WebSocket, kind: str) -> None:
-    consoles: Consoles = socket.request.mount.service
-    session = await consoles.admit(kind, socket.request.query_value("token") or "")
-    await socket.accept("binary" if "binary" in socket.subprotocols else None)
-    await consoles.serve_client(session, socket)
-
-
-async def vnc(socket: WebSocket) -> None:
-    await _proxy(socket, "vnc")
-
-
-async def serial(socket: WebSocket) -> None:
-    await _proxy(socket, "serial")
-
-
-async def static(request: Request, rest: str) -> Response:
-    """A file of noVNC. Raises NotFound, also for whatever would lead out of its folder."""
-    path = (NOVNC / rest).resolve()
-    if not path.is_relative_to(NOVNC.resolve()) or not path.is_file():
-        raise NotFound("There is no such file, or noVNC (Debian's package novnc) is not installed on this machine.")
-    kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-    content = await asyncio.to_thread(path.read_bytes)
-    return Response(content, 200, {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}, kind)
-
-
-def proxy_mount(consoles: Consoles) -> Mount:
-    """noVNC and the WebSockets that it opens. The ticket in the address is the credential."""
-    routes = [
-        Route(method="WEBSOCKET", path="/vnc", handler=vnc, rule=PUBLIC),
-        Route(method="WEBSOCKET", path="/serial", handler=serial, rule=PUBLIC),
-        Route(method="GET", path="/{rest:rest}", handler=static, rule=PUBLIC),
-    ]
-    return Mount(prefix="/console", service_type="console", routes=routes, dialect=dialects.NOVA, service=consoles)
