@@ -12,6 +12,7 @@ import os
 import select
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from http import HTTPStatus
 
 from bivouac.core.http1.message import FileRange
@@ -40,6 +41,7 @@ _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("", "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
+@lru_cache(maxsize=1024)
 def http_date(seconds: int) -> str:
     """RFC 9110's date, whatever the locale is."""
     t = time.gmtime(seconds)

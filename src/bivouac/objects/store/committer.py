@@ -1,24 +1,28 @@
 """Group commit: all writes that wait share one SQLite transaction and so one sync.
 
 Operations are plain functions over a `Transaction`. They run on the event loop (some ten microseconds each, no lock
-handed to and fro); only
-COMMIT, which waits for the disk, runs in the commit thread. While it does, the loop goes on reading requests, and
-what arrives becomes the
-next group. An operation checks everything before it writes, so a refusal leaves the group untouched; if one fails
-in any other way the
-whole group is rolled back and each is tried alone. Nobody is answered, not even with a refusal, before the commit
-has returned.
+handed to and fro). COMMIT waits for the disk: on the loop itself where the disk is fast, else in the commit thread,
+and while it does, the loop goes on reading requests, and what arrives becomes the next group. An operation checks
+everything before it writes, so a refusal leaves the group untouched; if one fails in any other way the whole group
+is rolled back and each is tried alone. Nobody is answered, not even with a refusal, before the commit has returned.
+
+Committed pages gather in SQLite's log. From time to time they are copied into the database, in a thread and over a
+connection of its own while commits go on. What was committed meanwhile is copied in a second, short step during
+which no group begins: only a log that is copied to its end starts over, and a log that starts over never grows.
+Overwriting it costs the disk one flush; growing it would cost a commit of the file system's journal as well.
 """
 
 from __future__ import annotations
 
 import asyncio
+import enum
 import logging
 import queue
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import apsw
@@ -35,12 +39,25 @@ INLINE_S = 0.002  # commits that take less are waited for on the loop
 CHECKPOINT_PAGES = 4096  # 16 MiB of log: long enough to gather, short enough to copy in some 20 ms
 
 
-class Committer:
-    """Owns the writing connection. `submit` may be called from the event loop only."""
+class Copying(enum.Enum):
+    """Where copying the log into the database stands."""
 
-    def __init__(self, transaction: Transaction) -> None:
+    NOT = enum.auto()
+    BESIDE = enum.auto()  # while commits go on
+    DUE = enum.auto()  # the rest is to be copied before the next group begins
+    ALONE = enum.auto()
+
+
+class Committer:
+    """Owns the writing connection. `submit` may be called from the event loop only. `copier` is a connection for
+    copying the log."""
+
+    def __init__(self, transaction: Transaction, copier: apsw.Connection) -> None:
         self._transaction = transaction
         self._connection = transaction.connection
+        self._copier = copier
+        self._copying = Copying.NOT
+        self._copy_thread = ThreadPoolExecutor(1, thread_name_prefix="copy-log")
         self._waiting: deque[tuple[Operation, asyncio.Future[Any]]] = deque()
         self._alone: deque[tuple[Operation, asyncio.Future[Any]]] = deque()
         self._idle = asyncio.Event()  # set while no group is under way
@@ -73,13 +90,20 @@ class Committer:
         return future
 
     async def close(self) -> None:
-        """Wait for what is under way, then end the thread."""
+        """Wait for what is under way, then end the threads."""
         await self._idle.wait()
+        while self._copying is not Copying.NOT:
+            await self._loop.run_in_executor(self._copy_thread, lambda: None)  # after what the thread is doing
+            await self._idle.wait()
         self._commits.put(None)
         await asyncio.to_thread(self._thread.join)
+        self._copy_thread.shutdown()
 
     def _begin(self) -> None:
-        """Run the next group and hand it to the commit thread."""
+        """Run the next group and see that it is committed."""
+        if self._copying is Copying.DUE:
+            self._copy(Copying.ALONE)
+            return
         while self._failed is None:
             if self._alone:
                 group = [self._alone.popleft()]
@@ -106,11 +130,7 @@ class Committer:
             self._not_committed(outcome, error)
             return
         self._took(time.perf_counter() - begun)
-        if self._log_pages >= CHECKPOINT_PAGES:
-            self._commits.put([])
-            self._committed(outcome, False)
-        else:
-            self._committed(outcome, True)
+        self._committed(outcome)
 
     def _took(self, seconds: float) -> None:
         """Remember how long a commit takes; a slow one counts at once, fast ones must prove themselves."""
@@ -172,28 +192,16 @@ class Committer:
     def _commit_groups(self) -> None:
         """The commit thread. While it has a group, the loop keeps off the connection."""
         while (outcome := self._commits.get()) is not None:
-            if outcome:  # else the group is committed already
-                begun = time.perf_counter()
-                try:
-                    self._connection.execute("COMMIT")
-                except apsw.Error as error:
-                    self._loop.call_soon_threadsafe(self._not_committed, outcome, error)
-                    continue
-                self._took(time.perf_counter() - begun)
-            if self._log_pages < CHECKPOINT_PAGES:
-                self._loop.call_soon_threadsafe(self._committed, outcome, True)
-                continue
-            # These are answered at once; only the next group waits while the log is copied, which is why the log
-            # can start over.
-            self._loop.call_soon_threadsafe(self._committed, outcome, False)
+            begun = time.perf_counter()
             try:
-                self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+                self._connection.execute("COMMIT")
             except apsw.Error as error:
-                log.warning("the index's log could not be copied into the database: %s", error)
-            self._log_pages = 0
-            self._loop.call_soon_threadsafe(self._begin)
+                self._loop.call_soon_threadsafe(self._not_committed, outcome, error)
+                continue
+            self._took(time.perf_counter() - begun)
+            self._loop.call_soon_threadsafe(self._committed, outcome)
 
-    def _committed(self, outcome: Group, ready: bool) -> None:
+    def _committed(self, outcome: Group) -> None:
         self._transaction.committed()
         self.commits += 1
         self.operations += len(outcome)
@@ -204,11 +212,35 @@ class Committer:
                 future.set_result(result)
             else:
                 future.set_exception(refusal)
-        if ready:
-            # The answered go first: what they send next may still join the group.
-            self._loop.call_soon(self._begin)
+        if self._log_pages >= CHECKPOINT_PAGES and self._copying is Copying.NOT:
+            self._copy(Copying.BESIDE)
+        # The answered go first: what they send next may still join the group.
+        self._loop.call_soon(self._begin)
 
     def _not_committed(self, outcome: Group, error: Exception) -> None:
-        if outcome:
-            self._give_up(outcome, error)
+        self._give_up(outcome, error)
+        self._begin()
+
+    # the log
+
+    def _copy(self, how: Copying) -> None:
+        self._copying = how
+        self._copy_thread.submit(self._copy_log)
+
+    def _copy_log(self) -> None:
+        try:
+            self._copier.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        except apsw.Error as error:
+            log.warning("the index's log could not be copied into the database: %s", error)
+        self._loop.call_soon_threadsafe(self._copied)
+
+    def _copied(self) -> None:
+        if self._copying is Copying.BESIDE and self._failed is None:
+            self._copying = Copying.DUE
+            if self._idle.is_set():
+                self._idle.clear()
+                self._begin()
+            return
+        self._copying = Copying.NOT
+        self._log_pages = 0
         self._begin()

@@ -78,7 +78,8 @@ class EmbeddedStore(Store):
         self.reader = Reader(self.connection, self.disk)
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="objects")
         self._transaction = Transaction(self.writer, self.clock, self._collect_later, self.reader.forget)
-        self.committer = Committer(self._transaction)
+        self._copier = schema.open_copier(path, vfs)
+        self.committer = Committer(self._transaction, self._copier)
         self._collecting: asyncio.Task[None] | None = None
         self._collect_again = False
         self._removals: set[Future[None]] = set()
@@ -97,6 +98,7 @@ class EmbeddedStore(Store):
         await self.committer.close()
         self._threads.shutdown()
         self.connection.close()
+        self._copier.close()
         self.writer.close()
         os.close(self._lock)
 

@@ -94,3 +94,11 @@ def open_reader(path: str, vfs: str | None = None) -> apsw.Connection:
     for name, value in READER_PRAGMAS:
         connection.pragma(name, value)
     return connection
+
+
+def open_copier(path: str, vfs: str | None = None) -> apsw.Connection:
+    """A connection that only copies the log into the database: it never writes rows and needs no cache."""
+    connection = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READWRITE, vfs=vfs)
+    connection.pragma("synchronous", "FULL")
+    connection.pragma("wal_autocheckpoint", 0)
+    return connection
