@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from api.compute.cloud import PACKAGES, Cloud
 
-from bivouac.compute import neighbours
 from bivouac.compute.loops import unowned_transitions
 from bivouac.core.crash import Crashed, arm
 from bivouac.core.store import Store
@@ -46,20 +45,18 @@ def settled(cloud: Cloud) -> None:
     assert cloud.store.read_now(unowned_transitions, cloud.clock.now()) == []
     assert cloud.store.read_now(placement.drift) == []
     ids = {one["id"] for one in servers}
-    assert {port.server_id for port in cloud.network.ports.values()} <= ids
+    assert cloud.server_ports() <= ids
     held = cloud.store.read_now(lambda tx: {id for (id,) in tx.query("SELECT consumer_id FROM allocations")})
     assert held <= ids
     assert {id for agent in cloud.agents.values() for id in agent.specs if agent.specs[id].power != "absent"} <= ids
 
 
 @pytest.fixture
-def make_cloud(make_store: Callable[..., Store], monkeypatch: pytest.MonkeyPatch) -> Any:
+def make_cloud(make_store: Callable[..., Store]) -> Any:
     made: list[Cloud] = []
 
     def make() -> Cloud:
         cloud = Cloud(make_store(*PACKAGES))
-        monkeypatch.setattr(neighbours, "network", lambda: cloud.network)
-        monkeypatch.setattr(neighbours, "image", lambda: cloud.image)
         cloud.add_host("host-1")
         cloud.flavor()
         cloud.flavor("big", ram=1024)

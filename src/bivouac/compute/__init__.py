@@ -6,6 +6,6 @@ writes what is (phase, observed power, fault, `observed_generation`). Every stat
 in `states`. A task past its deadline ends in a fault (`loops`).
 
 - `api/`: routes and wire shapes, one file per resource.
-- `service/`: rules, one file per resource. `neighbours`: what is asked of the network and image services.
+- `service/`: rules, one file per resource.
 - `hosts`, `agent_api`: control's side of the link to the agents. `consoles`: the proxy to a guest's screen.
 """

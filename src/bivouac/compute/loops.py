@@ -10,8 +10,9 @@ from bivouac.core.crash import side_effect
 from bivouac.core.loops import Loop
 from bivouac.core.metrics import OVERDUE
 from bivouac.core.store import Store, Tx
+from bivouac.image import for_compute as image_service
+from bivouac.network.for_compute import SPEC_BELL
 
-from . import neighbours
 from .hosts import HostLinks
 from .records import Server, ServerAction
 from .service.servers import finish_delete, forget_deleted
@@ -28,7 +29,7 @@ KEEP_DELETED_S = 24 * 3600.0
 class SpecLoop:
     """Tells hosts what is wanted."""
 
-    name = neighbours.SPEC_BELL
+    name = SPEC_BELL
     interval_s = RESEND_S
     concurrency = 16
 
@@ -100,7 +101,7 @@ def expire(tx: Tx, server_id: str, now: float) -> None:
     if not task:
         if server.observed_generation < server.generation:
             tx.update(server, deadline=now + 300.0)
-            tx.ring(neighbours.SPEC_BELL, server.id)
+            tx.ring(SPEC_BELL, server.id)
         return
     if task == "delete":
         finish_actions(tx, server.id, now)
@@ -111,7 +112,7 @@ def expire(tx: Tx, server_id: str, now: float) -> None:
     if task in ("snapshot", "backup", "shelve"):
         action = tx.get(ServerAction, server.id, server.action_id)
         if action is not None and "image_id" in action.arguments:
-            neighbours.image().fail_snapshot(tx, action.arguments["image_id"])
+            image_service.fail_snapshot(tx, action.arguments["image_id"])
     fail(tx, server, f"{TASKS[task].action} did not end within {seconds:.0f} seconds on {where}.", now)
 
 

@@ -12,9 +12,11 @@ from msgspec.structs import replace
 
 from bivouac.core.store import Tx
 from bivouac.hostspec.server import OperationReport, ServerReport
+from bivouac.image import for_compute as image_service
+from bivouac.network import for_compute as network_service
+from bivouac.network.for_compute import SPEC_BELL
 from bivouac.placement import service as placement
 
-from . import neighbours
 from .records import Fault, Migration, Server, ServerAction
 from .service.proxied_images import rotate
 from .service.servers import finish_delete
@@ -125,7 +127,7 @@ def apply_reports(tx: Tx, host: str, reports: Sequence[ServerReport], now: float
             continue
         if server.deleted_at is not None:
             if report.power != "gone":
-                tx.ring(neighbours.SPEC_BELL, id)
+                tx.ring(SPEC_BELL, id)
             continue
         _apply(tx, server, report, now)
 
@@ -142,7 +144,7 @@ def _apply(tx: Tx, old: Server, report: ServerReport, now: float) -> None:
     if changed:
         tx.update(old, **changed)
     if new.generation != old.generation:
-        tx.ring(neighbours.SPEC_BELL, old.id)
+        tx.ring(SPEC_BELL, old.id)
     if new.observed_generation != old.observed_generation:
         finish_actions(tx, old.id, now, settled.failure, up_to=new.observed_generation)
     _end_operations(tx, old, report, now)
@@ -174,7 +176,7 @@ def _follow_up(tx: Tx, server: Server, settled: Settled, now: float) -> None:
     if task in ("snapshot", "backup", "shelve") and settled.failure:
         action = tx.get(ServerAction, server.id, server.action_id)
         if action is not None and "image_id" in action.arguments:
-            neighbours.image().fail_snapshot(tx, action.arguments["image_id"])
+            image_service.fail_snapshot(tx, action.arguments["image_id"])
     if task == "backup" and not settled.failure:
         action = tx.get(ServerAction, server.id, server.action_id)
         if action is not None:
@@ -185,10 +187,13 @@ def _follow_up(tx: Tx, server: Server, settled: Settled, now: float) -> None:
             Migration, "server_id = ? AND status NOT IN ('confirmed', 'reverted', 'error')", [server.id],
             status=status, updated_at=now,
         )  # fmt: skip
+    if task == "unshelve" and not settled.failure:
+        image_service.delete_snapshot(tx, server.shelved_image_id, now)
+        tx.update(server, shelved_image_id="")
     if task == "shelve" and not settled.failure:
         _offload(tx, server, now)
     if task == "shelve_offload" and not settled.failure:
-        neighbours.network().bind_ports(tx, server.id, "")
+        network_service.bind_ports(tx, server.id, "")
         placement.release(tx, server.id)
         tx.update(server, host="")
 
@@ -196,7 +201,7 @@ def _follow_up(tx: Tx, server: Server, settled: Settled, now: float) -> None:
 def _offload(tx: Tx, server: Server, now: float) -> None:
     """A shelved server leaves its host at once: keeping it there would keep its room."""
     generation = server.generation + 1
-    tx.ring(neighbours.SPEC_BELL, server.id)
+    tx.ring(SPEC_BELL, server.id)
     tx.update(
         server, generation=generation, task="shelve_offload", power_wanted="absent",
         deadline=now + TASKS["shelve_offload"].deadline_s,

@@ -6,8 +6,9 @@ from typing import Any
 from bivouac.core.store import Tx
 from bivouac.hostspec.network import NetworkSpec
 from bivouac.hostspec.server import DiskSpec, GuestMetadata, OperationSpec, PortSpec, ServerSpec, WantedPower
+from bivouac.network import for_compute as network_service
+from bivouac.network.for_compute import ServerPort
 
-from . import neighbours
 from .records import Server, ServerAction
 from .states import TASKS
 
@@ -19,14 +20,14 @@ MODELS = frozenset({"virtio", "e1000", "e1000e", "rtl8139"})
 def specs_of_host(tx: Tx, host: str) -> tuple[tuple[ServerSpec, ...], tuple[NetworkSpec, ...]]:
     """Everything a host should run: what a complete `Wanted` says."""
     servers = tx.select(Server, "WHERE host = ? AND deleted_at IS NULL", host)
-    return specs(tx, servers), neighbours.network().network_specs(tx, host)
+    return specs(tx, servers), network_service.network_specs(tx, host)
 
 
 def spec_of(tx: Tx, server: Server) -> tuple[ServerSpec, tuple[NetworkSpec, ...]]:
     """One server and the networks it is on. A deleted one is wanted absent."""
-    ports = neighbours.network().ports_of(tx, [server.id]).get(server.id, [])
+    ports = network_service.ports_of(tx, [server.id]).get(server.id, [])
     network_ids = sorted({port.network_id for port in ports})
-    networks = neighbours.network().network_specs(tx, server.host, network_ids) if network_ids else ()
+    networks = network_service.network_specs(tx, server.host, network_ids) if network_ids else ()
     return specs(tx, [server])[0], networks
 
 
@@ -35,7 +36,7 @@ def specs(tx: Tx, servers: Sequence[Server]) -> tuple[ServerSpec, ...]:
     if not servers:
         return ()
     ids = [server.id for server in servers]
-    ports = neighbours.network().ports_of(tx, ids)
+    ports = network_service.ports_of(tx, ids)
     operations: dict[str, list[ServerAction]] = {}
     for start in range(0, len(ids), 500):
         chunk = ids[start : start + 500]
@@ -47,14 +48,14 @@ def specs(tx: Tx, servers: Sequence[Server]) -> tuple[ServerSpec, ...]:
                 operations.setdefault(action.server_id, []).append(action)
     return tuple(
         build(server, ports.get(server.id, ()), operations.get(server.id, ()),
-              neighbours.network().network_data(tx, server.id) if ports.get(server.id) else {})
+              network_service.network_data(tx, server.id) if ports.get(server.id) else {})
         for server in servers
     )  # fmt: skip
 
 
 def build(
     server: Server,
-    ports: Sequence[neighbours.ServerPort],
+    ports: Sequence[ServerPort],
     operations: Sequence[ServerAction] = (),
     network_data: Mapping[str, Any] | None = None,
 ) -> ServerSpec:
@@ -134,7 +135,7 @@ def disks_of(server: Server) -> tuple[DiskSpec, ...]:
 
 
 def guest_metadata(
-    server: Server, ports: Sequence[neighbours.ServerPort], network_data: Mapping[str, Any]
+    server: Server, ports: Sequence[ServerPort], network_data: Mapping[str, Any]
 ) -> GuestMetadata:
     """What the guest may read about itself."""
     fixed = [one.address for port in ports for one in port.addresses if one.kind == "fixed"]

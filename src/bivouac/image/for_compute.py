@@ -5,7 +5,6 @@ The agent is given what it can clone disks from: the image itself when it is raw
 """
 
 from collections.abc import AsyncIterator
-from typing import Protocol
 
 from msgspec import Struct
 
@@ -38,8 +37,8 @@ class ServerImage(Struct, frozen=True):
     disk_format: str = ""
 
 
-class NewSnapshot(Protocol):
-    """An image about to be uploaded by a host."""
+class NewSnapshot(Struct, frozen=True):
+    """An image about to be uploaded by a host. `properties` as Glance shows them."""
 
     name: str
     project_id: str
@@ -47,8 +46,8 @@ class NewSnapshot(Protocol):
     disk_format: str
     min_disk_gib: int
     min_ram_mib: int
-    properties: dict[str, str]
-    container_format: str
+    properties: dict[str, str] = {}
+    container_format: str = "bare"
 
 
 def usable_image(tx: Tx, call: Call, image_id: str) -> ImageRow:
@@ -126,6 +125,13 @@ def fail_snapshot(tx: Tx, image_id: str) -> None:
     if image is not None and (image.status, "kill") in states.TRANSITIONS:
         fields = {"status": states.after(image.status, "kill"), "transfer": "", "transfer_until": None}
         images.save(tx, image, image.updated_at, **fields)
+
+
+def delete_snapshot(tx: Tx, image_id: str, now: float) -> None:
+    """Its server needs it no more: gone, unless its owner protects it. Nothing there is fine."""
+    image = tx.get(ImageRow, image_id)
+    if image is not None and not image.protected:
+        images.remove(tx, image, now)
 
 
 def boot_source(tx: Tx, image_id: str) -> ImageRow:

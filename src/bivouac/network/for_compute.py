@@ -1,7 +1,7 @@
 """What compute calls inside its own transactions: ports for servers, their addresses, what guests and hosts must know.
 
 None of these open a transaction. Each rings `server-specs` with a server's id when its guest or its host must learn
-of something. The shapes are those that `compute.neighbours` names.
+of something.
 """
 
 import ipaddress
@@ -35,6 +35,7 @@ from .service.standard import (
 from .shown import address_lines, group_names
 
 __all__ = [
+    "SPEC_BELL",
     "address_lines",
     "attach_port",
     "bind_ports",
@@ -370,16 +371,18 @@ def _server_ports(tx: Tx, column: str, ids: Sequence[str]) -> list[ServerPort]:
     )
     named = {text: tuple(names[one] for one in group if one in names) for text, group in groups.items()}
     found: list[ServerPort] = []
-    for id, lines in groupby(rows, itemgetter(1)):
+    for id, group in groupby(rows, itemgetter(1)):
+        lines = list(group)
+        row = lines[0]
         addresses: list[Address] = []
         last = None
-        for row in lines:
-            address = row[12]
+        for line in lines:
+            address = line[12]
             if address is not None and address != last:
-                addresses.append(Address(address, 6 if ":" in address else 4, row[13]))
+                addresses.append(Address(address, 6 if ":" in address else 4, line[13]))
                 last = address
-            if row[14] is not None:
-                addresses.append(Address(row[14], 4, "", "floating"))
+            if line[14] is not None:
+                addresses.append(Address(line[14], 4, "", "floating"))
         found.append(
             ServerPort(
                 id, row[0], row[2], row[3], row[5], row[4], "ACTIVE" if row[6] and row[7] and row[8] else "DOWN",

@@ -1,4 +1,5 @@
-"""A cloud with only Compute in it, driven through ASGI in process, and an agent that speaks the link.
+"""A cloud with Compute, one shared network and one public image in it, driven through ASGI in process, and an agent
+that speaks the link.
 
 Time stands still and nothing runs by itself: `converge` carries messages to and fro until nothing moves any more.
 """
@@ -13,19 +14,23 @@ from bivouac.compute.api import mounts
 from bivouac.compute.compute import Compute
 from bivouac.compute.loops import DeadlineLoop, SpecLoop
 from bivouac.compute.policy import POLICY
-from bivouac.core.call import Caller
+from bivouac.core.call import Caller, system_call
 from bivouac.core.clock import ManualClock
 from bivouac.core.http import Application, Request
 from bivouac.core.policy import Policy
 from bivouac.core.settings import Settings
-from bivouac.core.store import Store
+from bivouac.core.store import Store, Tx
 from bivouac.hostspec import link
 from bivouac.hostspec.server import OperationReport, ServerReport, ServerSpec
+from bivouac.image import policy as image_policy
+from bivouac.image.records import ImageRow
+from bivouac.network import policy as network_policy
+from bivouac.network import settings as network_settings
+from bivouac.network.bodies import NewNetwork, NewSubnet
+from bivouac.network.service import networks, subnets
 
-from .fake_image import IMAGE, FakeImage
-from .fake_network import FakeNetwork
-
-PACKAGES = ("bivouac.placement", "bivouac.compute")
+PACKAGES = tuple(f"bivouac.{name}" for name in ("identity", "image", "network", "placement", "compute"))
+IMAGE = "70a599e0-31e7-49b7-b260-868f441e862b"
 POWERS = {"running": "running", "stopped": "stopped", "paused": "paused", "suspended": "suspended", "absent": "gone"}
 
 
@@ -114,10 +119,9 @@ class Cloud:
         self.store = store
         self.clock = ManualClock()
         self.loop = asyncio.new_event_loop()
-        self.network, self.image = FakeNetwork(), FakeImage()
         self.compute = Compute(store, self.clock, Settings())
         self.hosts = self.compute.hosts
-        self.policy = Policy(POLICY)
+        self.policy = Policy([*POLICY, *network_policy.POLICY, *image_policy.POLICY])
         self.application = Application(
             store=store, policy=self.policy, clock=self.clock, mounts=mounts(self.compute), authenticate=authenticate
         )
@@ -126,6 +130,7 @@ class Cloud:
         self._serving: dict[str, asyncio.Task[None]] = {}
         self._bells: set[str] = set()
         store.on_bell(lambda name, key: self._bells.add(key) if name == SpecLoop.name else None)
+        store.write_now(self._first_things)
 
     # --- the client ----------------------------------------------------------------------------------------------
 
@@ -177,6 +182,40 @@ class Cloud:
 
     def admin(self, method: str, path: str, body: Any = None, version: str = "2.1") -> Answer:
         return self.ask(method, path, body, "root@padmin:admin,manager,member,reader", version)
+
+    def _first_things(self, tx: Tx) -> None:
+        """The network `private` that everybody may use, and an image with bytes."""
+        network_settings.record(tx, Settings().network)
+        call = system_call(self.policy, self.clock)
+        network = networks.create(tx, call, NewNetwork(name="private", shared=True, project_id="padmin"))
+        subnets.create(tx, call, NewSubnet(network_id=network.id, ip_version=4, cidr="10.0.0.0/16"))
+        tx.insert(
+            ImageRow(
+                id=IMAGE, name="tiny", owner="padmin", status="active", visibility="public", disk_format="qcow2",
+                container_format="bare", size=1 << 20, virtual_size=1 << 28, os_hash_value="0" * 128,
+                stores={"local": "x"}, created_at=self.clock.now(), updated_at=self.clock.now(),
+            )
+        )  # fmt: skip
+
+    def image(self, id: str) -> ImageRow | None:
+        """An image's row."""
+        return self.store.read_now(lambda tx: tx.get(ImageRow, id))
+
+    def uploaded(self, id: str) -> None:
+        """A snapshot's bytes have arrived."""
+        self.store.write_now(
+            lambda tx: tx.update_where(ImageRow, "id = ?", [id], status="active", stores={"local": "y"}, size=1)
+        )
+
+    def shelved_image(self, server_id: str) -> str:
+        """The id of the image that a shelved server waits in."""
+        held = "SELECT shelved_image_id FROM servers WHERE id = ?"
+        return self.store.read_now(lambda tx: tx.value(held, server_id))
+
+    def server_ports(self) -> set[str]:
+        """Ids of servers that hold a port."""
+        owned = "SELECT device_id FROM ports WHERE device_owner LIKE 'compute:%'"
+        return {id for (id,) in self.store.read_now(lambda tx: tx.query(owned))}
 
     # --- the world -----------------------------------------------------------------------------------------------
 

@@ -4,8 +4,9 @@ import pytest
 
 from bivouac.compute.api.server_actions import ACTIONS
 from bivouac.compute.loops import unowned_transitions
+from bivouac.image.records import ImageRow
 
-from .cloud import Cloud
+from .cloud import IMAGE, Cloud
 
 POWER = [
     ("os-stop", None, "active", "SHUTOFF", "stopped"),
@@ -117,8 +118,6 @@ def test_a_resize_is_confirmed_or_taken_back(cloud: Cloud) -> None:
 
 
 def test_a_rebuild_keeps_id_and_address(cloud: Cloud) -> None:
-    from .fake_image import IMAGE
-
     id = cloud.active(metadata={"a": "b"})
     before = cloud.show(id)["addresses"]
     answer = cloud.act(id, "rebuild", {"imageRef": IMAGE, "name": "new", "metadata": {"c": "d"}, "adminPass": "x"})
@@ -132,15 +131,14 @@ def test_a_rebuild_keeps_id_and_address(cloud: Cloud) -> None:
 
 
 def test_a_snapshot_names_where_it_comes_from(cloud: Cloud) -> None:
-    from .fake_image import IMAGE
-
     id = cloud.active()
     answer = cloud.act(id, "createImage", {"name": "snap", "metadata": {"k": "v"}}, version="2.45")
     image_id = answer["image_id"]
     assert cloud.show(id)["OS-EXT-STS:task_state"] == "image_uploading"
     cloud.converge()
     assert cloud.show(id)["OS-EXT-STS:task_state"] is None
-    made = cloud.image.snapshots[image_id]
+    made = cloud.image(image_id)
+    assert made is not None
     assert made.properties["base_image_ref"] == IMAGE and made.properties["k"] == "v"
     location = cloud.act(id, "createImage", {"name": "other"}).headers["location"]
     assert location.startswith("http://cloud:5000/image/v2/images/")
@@ -154,7 +152,8 @@ def test_a_snapshot_that_never_comes_leaves_the_server_active(cloud: Cloud) -> N
     cloud.advance(3601)
     cloud.expire()
     assert cloud.show(id)["status"] == "ACTIVE"
-    assert cloud.image.failed == [image_id]
+    made = cloud.image(image_id)
+    assert made is not None and made.status == "killed"
 
 
 def test_a_shelved_server_frees_its_host_and_comes_back(cloud: Cloud) -> None:
@@ -164,11 +163,32 @@ def test_a_shelved_server_frees_its_host_and_comes_back(cloud: Cloud) -> None:
     shown = cloud.show(id)
     assert (shown["status"], shown["OS-EXT-SRV-ATTR:host"]) == ("SHELVED_OFFLOADED", None)
     assert cloud.store.read_now(lambda tx: tx.query("SELECT count(*) FROM allocations")) == [(0,)]
-    cloud.image.add(next(iter(cloud.image.snapshots)))
+    image_id = cloud.shelved_image(id)
+    cloud.uploaded(image_id)
     assert cloud.act(id, "unshelve").status == 202
     cloud.converge()
     shown = cloud.show(id)
     assert (shown["status"], shown["OS-EXT-SRV-ATTR:host"]) == ("ACTIVE", "host-1")
+    assert cloud.image(image_id) is None
+
+
+def test_a_shelved_server_s_image_goes_with_it_unless_its_owner_protects_it(cloud: Cloud) -> None:
+    kept = []
+    for protected in (False, True):
+        id = cloud.active()
+        cloud.act(id, "shelve")
+        cloud.converge()
+        image_id = cloud.shelved_image(id)
+        cloud.uploaded(image_id)
+        cloud.store.write_now(
+            lambda tx, id=image_id, protected=protected: tx.update_where(
+                ImageRow, "id = ?", [id], protected=protected
+            )
+        )
+        assert cloud.ask("DELETE", f"/servers/{id}").status == 204
+        cloud.converge()
+        kept.append(cloud.image(image_id) is not None)
+    assert kept == [False, True]
 
 
 def test_reset_state(cloud: Cloud) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from .cloud import Cloud
+from .cloud import IMAGE, Cloud
 
 
 def test_a_server_is_made_runs_and_goes(cloud: Cloud) -> None:
@@ -17,7 +17,7 @@ def test_a_server_is_made_runs_and_goes(cloud: Cloud) -> None:
     assert cloud.show(id)["OS-EXT-STS:task_state"] == "deleting"
     cloud.converge()
     assert cloud.ask("GET", f"/servers/{id}").status == 404
-    assert cloud.network.ports == {}
+    assert cloud.server_ports() == set()
     deleted = cloud.admin("GET", "/servers/detail?deleted=true&all_tenants=1")["servers"]
     assert [(one["id"], one["status"]) for one in deleted] == [(id, "DELETED")]
 
@@ -64,13 +64,11 @@ def test_no_host_fits_and_the_fault_says_why(cloud: Cloud) -> None:
     ],
 )
 def test_what_create_refuses(cloud: Cloud, change: dict, status: int) -> None:
-    from .fake_image import IMAGE
-
     body = {"name": "vm", "imageRef": IMAGE, "flavorRef": "tiny", **change}
     answer = cloud.ask("POST", "/servers", {"server": body})
     assert answer.status == status, answer
     assert cloud.ask("GET", "/servers")["servers"] == []
-    assert cloud.network.ports == {}
+    assert cloud.server_ports() == set()
 
 
 def test_several_at_once(cloud: Cloud) -> None:

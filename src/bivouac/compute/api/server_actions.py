@@ -8,8 +8,8 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 from bivouac.core.errors import BadRequest, Conflict
 from bivouac.core.http import Request, Response
 from bivouac.core.ids import is_uuid
+from bivouac.network.for_compute import NetworkRequest
 
-from ..neighbours import NetworkRequest
 from ..service import images, power, resize
 from ..service import servers as service
 from . import consoles, proxied_network

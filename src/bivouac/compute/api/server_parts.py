@@ -7,9 +7,9 @@ from msgspec import UNSET, Meta, UnsetType
 from bivouac.core.clock import iso_micro
 from bivouac.core.errors import BadRequest, Conflict, NotFound
 from bivouac.core.http import Request, Response
+from bivouac.network.for_compute import NetworkRequest, ServerPort
 
 from ..hosts import AskFailed
-from ..neighbours import NetworkRequest, ServerPort
 from ..records import ServerAction
 from ..service import history, power, tags
 from ..service import servers as service

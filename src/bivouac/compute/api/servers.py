@@ -8,8 +8,8 @@ from bivouac.core.errors import BadRequest, Forbidden, NotFound
 from bivouac.core.http import Request, Response
 from bivouac.core.ids import is_uuid
 from bivouac.core.store import Page
+from bivouac.network.for_compute import NetworkRequest
 
-from ..neighbours import NetworkRequest
 from ..records import Server
 from ..service import create as create_service
 from ..service import servers as service

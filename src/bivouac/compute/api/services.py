@@ -150,14 +150,14 @@ async def show_host(request: Request, name: str) -> dict[str, Any]:
     """Totals, what is used, and what each project uses."""
     one: HostView = await request.read(service.get_host, "name", name, f"Compute host {name} could not be found.")
     facts, usage = one.host.facts, one.usage
-    per_project = await request.read(_use_by_project, name)
-    taken = [sum(row[index] for row in per_project) for index in (1, 2, 3)]
+    per_project: list[tuple[str, int, int, int]] = await request.read(_use_by_project, name)
     lines = [
         ("(total)", facts.vcpus, facts.memory_mib, facts.disk_gib),
         ("(used_now)", one.host.vcpus - one.free.vcpus_free, usage.memory_used_mib, usage.disk_used_gib),
-        ("(used_max)", *taken),
+        ("(used_max)", sum(one[1] for one in per_project), sum(one[2] for one in per_project),
+         sum(one[3] for one in per_project)),
         *per_project,
-    ]
+    ]  # fmt: skip
     return {
         "host": [
             {"resource": {"host": name, "project": project, "cpu": cpu, "memory_mb": memory, "disk_gb": disk}}

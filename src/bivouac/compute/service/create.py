@@ -13,11 +13,14 @@ from bivouac.core.call import Call
 from bivouac.core.errors import BadRequest, Forbidden, NotFound, OverQuota
 from bivouac.core.ids import is_uuid, new_uuid
 from bivouac.core.store import Tx
+from bivouac.image import for_compute as image_service
+from bivouac.image.for_compute import ServerImage
+from bivouac.network import for_compute as network_service
+from bivouac.network.for_compute import SPEC_BELL, NetworkRequest
 from bivouac.placement import service as placement
 from bivouac.placement.records import Host
 from bivouac.placement.scheduling import Request
 
-from .. import neighbours
 from ..records import Boot, DiskWish, Fault, Flavor, Keypair, Server, ServerGroup, join_tags
 from ..states import TASKS
 from .flavors import get_flavor
@@ -30,12 +33,12 @@ _ALPHABET = "".join(sorted(set(string.ascii_letters + string.digits) - set("0O1l
 
 
 class NewServer(Struct, frozen=True, kw_only=True):
-    """What `POST /servers` asks, free of wire words. `networks` as `neighbours.Network.resolve_requests` takes it."""
+    """What `POST /servers` asks, free of wire words. `networks` as `network.for_compute.resolve_requests` takes it."""
 
     name: str
     flavor_id: str
     image_id: str
-    networks: tuple[neighbours.NetworkRequest, ...] | Literal["auto", "none"] | None = None
+    networks: tuple[NetworkRequest, ...] | Literal["auto", "none"] | None = None
     security_groups: tuple[str, ...] = ()
     min_count: int = 1
     max_count: int = 1
@@ -65,13 +68,13 @@ class Plan(Struct, frozen=True):
     """What is the same for all servers of a request, checked."""
 
     flavor: Flavor
-    image: neighbours.ServerImage
+    image: ServerImage
     boot: Boot
     key: Keypair | None
     group: ServerGroup | None
     zone: str
     host: str
-    requests: tuple[neighbours.NetworkRequest, ...]
+    requests: tuple[NetworkRequest, ...]
     count: int
 
 
@@ -106,19 +109,19 @@ def _check(tx: Tx, call: Call, new: NewServer) -> Plan:
     zone, host = _zone(tx, call, new)
     count = _count(tx, call, new, flavor, limits)
     group = _group(tx, call, new, count, limits["server_group_members"])
-    requests = neighbours.network().resolve_requests(tx, call, new.networks, count)
+    requests = network_service.resolve_requests(tx, call, new.networks, count)
     return Plan(flavor, image, boot, key, group, zone, host, requests, count)
 
 
-def server_image(tx: Tx, call: Call, image_id: str) -> neighbours.ServerImage:
+def server_image(tx: Tx, call: Call, image_id: str) -> ServerImage:
     """An image to make a server from. Raises BadRequest."""
     try:
-        return neighbours.image().server_image(tx, call, image_id)
+        return image_service.server_image(tx, call, image_id)
     except NotFound as error:
         raise BadRequest(f"Can not find requested image: {error.message}") from error
 
 
-def check_image_fits(image: neighbours.ServerImage, flavor: Flavor) -> None:
+def check_image_fits(image: ServerImage, flavor: Flavor) -> None:
     """Raise BadRequest when the flavor is too small for the image."""
     if image.min_ram_mib > flavor.memory_mib:
         raise BadRequest(f"Flavor's memory is too small for requested image: the image needs {image.min_ram_mib} MiB, "
@@ -129,7 +132,7 @@ def check_image_fits(image: neighbours.ServerImage, flavor: Flavor) -> None:
                          f"bytes, image needs {needed} bytes.")  # fmt: skip
 
 
-def boot_of(tx: Tx, call: Call, image: neighbours.ServerImage) -> Boot:
+def boot_of(tx: Tx, call: Call, image: ServerImage) -> Boot:
     """The bytes to start from, with kernel and ramdisk where the image names them. Raises BadRequest."""
     parts: dict[str, Any] = {"image": image.ref, "root_bytes": max(image.virtual_size_bytes, image.min_disk_gib << 30)}
     for name in ("kernel", "ramdisk"):
@@ -214,12 +217,12 @@ def _create_one(tx: Tx, call: Call, new: NewServer, plan: Plan, reservation_id: 
     placement.claim(tx, server.id, host.id, asked, call.project_id, call.user_id, call.now)
     server = tx.insert(_on_host(server, host.name, host.availability_zone))
     for request in plan.requests:
-        neighbours.network().attach_port(
+        network_service.attach_port(
             tx, call, request, server_id=server.id, project_id=call.project_id, host=host.name,
             availability_zone=host.availability_zone, hostname=server.hostname, security_groups=new.security_groups,
         )  # fmt: skip
     record_action(tx, call, server, "create", None, server.generation)
-    tx.ring(neighbours.SPEC_BELL, server.id)
+    tx.ring(SPEC_BELL, server.id)
     return server
 
 

@@ -39,7 +39,8 @@ def list_flavors(
     tx: Tx, call: Call, page: Page, is_public: bool | None, min_disk: int = 0, min_ram: int = 0
 ) -> list[Flavor]:
     """Flavors that the caller may see; `is_public` None shows an admin all. Raises BadRequest (marker)."""
-    conditions, args = ["flavors.memory_mib >= ?", "flavors.root_gib >= ?"], [min_ram, min_disk]
+    conditions = ["flavors.memory_mib >= ?", "flavors.root_gib >= ?"]
+    args: list[str | int] = [min_ram, min_disk]
     access = "flavors.id IN (SELECT flavor_id FROM flavor_access WHERE project_id = ?)"
     if not call.is_admin or is_public is True:
         conditions.append(f"(flavors.is_public = 1 OR {access})")

@@ -5,9 +5,11 @@ from typing import Any
 from bivouac.core.call import Call
 from bivouac.core.errors import Conflict, Forbidden
 from bivouac.core.store import Tx
+from bivouac.image import for_compute as image_service
+from bivouac.image.for_compute import NewSnapshot
+from bivouac.network import for_compute as network_service
 from bivouac.placement import service as placement
 
-from .. import neighbours
 from ..records import Boot, Flavor, Server
 from .create import request_for, server_image
 from .proxied_images import check_rotation
@@ -28,7 +30,7 @@ def create_image(tx: Tx, call: Call, server_id: str, name: str, metadata: dict[s
     limit = limits_of(tx, server.project_id)["metadata_items"]
     if 0 <= limit < len(metadata):
         raise Forbidden(f"Image metadata limit exceeded: at most {limit} items")
-    image_id = neighbours.image().create_snapshot(tx, call, snapshot_of(server, name, "snapshot", metadata))
+    image_id = image_service.create_snapshot(tx, call, snapshot_of(server, name, "snapshot", metadata))
     wish(tx, call, server, "snapshot", {"image_id": image_id, "disk_format": "qcow2"})
     return image_id
 
@@ -46,13 +48,13 @@ def create_backup(
     if not server.host:
         raise Conflict(f"Instance {server.id} is on no host, so there is nothing to take an image of.")
     snapshot = snapshot_of(server, name, "backup", {**metadata, "backup_type": kind})
-    image_id = neighbours.image().create_snapshot(tx, call, snapshot)
+    image_id = image_service.create_snapshot(tx, call, snapshot)
     arguments = {"image_id": image_id, "disk_format": "qcow2", "backup_type": kind, "rotation": rotation}
     wish(tx, call, server, "backup", arguments)
     return image_id
 
 
-def snapshot_of(server: Server, name: str, kind: str, metadata: dict[str, str]) -> neighbours.NewSnapshot:
+def snapshot_of(server: Server, name: str, kind: str, metadata: dict[str, str]) -> NewSnapshot:
     """What the image service is told of an image that a host will upload."""
     inherited = {key: value for key, value in server.image_properties.items() if key not in NOT_INHERITED}
     properties = {
@@ -63,7 +65,7 @@ def snapshot_of(server: Server, name: str, kind: str, metadata: dict[str, str]) 
         "owner_project_id": server.project_id,
         **metadata,
     }
-    return neighbours.NewSnapshot(
+    return NewSnapshot(
         name=name, project_id=server.project_id, user_id=server.user_id, disk_format="qcow2",
         min_disk_gib=server.flavor.root_gib, min_ram_mib=0, properties=properties,
     )  # fmt: skip
@@ -79,7 +81,7 @@ def shelve(tx: Tx, call: Call, server_id: str) -> None:
     if not server.host:
         raise Conflict(f"Instance {server.id} is on no host.")
     snapshot = snapshot_of(server, f"{server.name}-shelved", "snapshot", {})
-    image_id = neighbours.image().create_snapshot(tx, call, snapshot)
+    image_id = image_service.create_snapshot(tx, call, snapshot)
     wish(tx, call, server, "shelve", {"image_id": image_id, "disk_format": "qcow2"}, power_wanted="stopped",
          shelved_image_id=image_id)  # fmt: skip
 
@@ -106,7 +108,7 @@ def unshelve(tx: Tx, call: Call, server_id: str, zone: str | None, host: str) ->
     except placement.NoValidHost as error:
         raise Conflict(str(error)) from error
     placement.claim(tx, server.id, chosen.id, asked, server.project_id, server.user_id, call.now)
-    neighbours.network().bind_ports(tx, server.id, chosen.name)
+    network_service.bind_ports(tx, server.id, chosen.name)
     boot = Boot(image=image.ref, kernel=server.boot.kernel, ramdisk=server.boot.ramdisk,
                 root_bytes=max(server.boot.root_bytes, image.virtual_size_bytes))  # fmt: skip
     fields: dict[str, Any] = {"pinned_zone": zone} if zone is not None else {}

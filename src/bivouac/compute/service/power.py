@@ -7,8 +7,9 @@ from msgspec.structs import replace
 from bivouac.core.call import Call
 from bivouac.core.errors import BadRequest, Conflict, Forbidden, NotFound
 from bivouac.core.store import Tx
+from bivouac.network import for_compute as network_service
+from bivouac.network.for_compute import NetworkRequest, ServerPort
 
-from .. import neighbours
 from ..records import Keypair, Server, ShownServer
 from .create import boot_of, check_files, new_password, server_image
 from .quotas import limits_of
@@ -135,19 +136,19 @@ def nudge(tx: Tx, call: Call, server_id: str) -> None:
 # --- interfaces and groups -----------------------------------------------------------------------------------------
 
 
-def attach_interface(tx: Tx, call: Call, server_id: str, request: neighbours.NetworkRequest) -> neighbours.ServerPort:
+def attach_interface(tx: Tx, call: Call, server_id: str, request: NetworkRequest) -> ServerPort:
     """Give a server another port. Raises BadRequest, Conflict, NotFound, OverQuota."""
     server = get_server(tx, call, server_id)
     require(call, server, "attach_interface")
     _require_host(server)
     asked = (request,) if request.network_id or request.port_id else None
-    found = neighbours.network().resolve_requests(tx, call, asked, 1)
+    found = network_service.resolve_requests(tx, call, asked, 1)
     if not found:
         raise BadRequest("There is no network to attach an interface of: name one.")
     one = found[0]
     if request.tag and not one.tag:
-        one = neighbours.NetworkRequest(one.network_id, one.port_id, one.fixed_ip, request.tag)
-    port = neighbours.network().attach_port(
+        one = NetworkRequest(one.network_id, one.port_id, one.fixed_ip, request.tag)
+    port = network_service.attach_port(
         tx, call, one, server_id=server.id, project_id=server.project_id, host=server.host,
         availability_zone=server.availability_zone, hostname=server.hostname,
     )  # fmt: skip
@@ -159,29 +160,29 @@ def detach_interface(tx: Tx, call: Call, server_id: str, port_id: str) -> None:
     """Take a port from a server. Raises NotFound, Conflict."""
     server = get_server(tx, call, server_id)
     require(call, server, "detach_interface")
-    neighbours.network().detach_port(tx, server.id, port_id)
+    network_service.detach_port(tx, server.id, port_id)
     quiet_wish(tx, call, server, "detach_interface")
 
 
 def remove_fixed_ip(tx: Tx, call: Call, server_id: str, address: str) -> None:
     """Take the port of a fixed address from a server. Raises BadRequest, Conflict, NotFound."""
     server = get_server(tx, call, server_id)
-    for port in neighbours.network().ports_of(tx, [server.id]).get(server.id, []):
+    for port in network_service.ports_of(tx, [server.id]).get(server.id, []):
         if any(one.address == address and one.kind == "fixed" for one in port.addresses):
             return detach_interface(tx, call, server_id, port.id)
     raise BadRequest(f"Fixed IP {address} is not an address of instance {server_id}.")
 
 
-def list_interfaces(tx: Tx, call: Call, server_id: str) -> list[neighbours.ServerPort]:
+def list_interfaces(tx: Tx, call: Call, server_id: str) -> list[ServerPort]:
     """All ports of a server. Raises NotFound."""
     server = get_server(tx, call, server_id)
-    return neighbours.network().ports_of(tx, [server.id]).get(server.id, [])
+    return network_service.ports_of(tx, [server.id]).get(server.id, [])
 
 
-def get_interface(tx: Tx, call: Call, server_id: str, port_id: str) -> neighbours.ServerPort:
+def get_interface(tx: Tx, call: Call, server_id: str, port_id: str) -> ServerPort:
     """One port of a server. Raises NotFound."""
     server = get_server(tx, call, server_id)
-    for port in neighbours.network().ports_of(tx, [server.id]).get(server.id, []):
+    for port in network_service.ports_of(tx, [server.id]).get(server.id, []):
         if port.id == port_id:
             return port
     raise NotFound(f"Port {port_id} could not be found on instance {server_id}.")
@@ -191,5 +192,5 @@ def set_security_group(tx: Tx, call: Call, server_id: str, name: str, present: b
     """Put a server's ports into a group, or out of it. Raises NotFound, Conflict."""
     server = get_server(tx, call, server_id)
     require_unlocked(call, server)
-    neighbours.network().set_server_security_group(tx, call, server.id, name, present)
+    network_service.set_server_security_group(tx, call, server.id, name, present)
     quiet_wish(tx, call, server)

@@ -13,11 +13,11 @@ from bivouac.core.errors import BadRequest, Conflict, Forbidden, NotFound, OverQ
 from bivouac.core.ids import is_uuid
 from bivouac.core.store import Tx
 from bivouac.network import bodies
+from bivouac.network import for_compute as network_service
 from bivouac.network.records import FloatingIp, Network, Port, SecurityGroup, SecurityGroupRule
 from bivouac.network.service import floating_ips, security_groups
 from bivouac.network.service.standard import get, visible
 
-from .. import neighbours
 from .servers import get_server, require_unlocked
 
 ANY = {4: "0.0.0.0/0", 6: "::/0"}
@@ -210,7 +210,7 @@ def add_floating(tx: Tx, call: Call, server_id: str, address: str, fixed: str | 
     server = get_server(tx, call, server_id)
     require_unlocked(call, server)
     floating = _by_address(tx, call, address)
-    ports = neighbours.network().ports_of(tx, [server.id]).get(server.id, [])
+    ports = network_service.ports_of(tx, [server.id]).get(server.id, [])
     choices = [(port.id, one.address) for port in ports for one in port.addresses
                if one.version == 4 and one.kind == "fixed"]  # fmt: skip
     if not choices:

@@ -10,10 +10,11 @@ from bivouac.core.call import Call
 from bivouac.core.errors import BadRequest, Conflict, Forbidden, NotFound
 from bivouac.core.store import Page, Tx, select_page
 from bivouac.core.store.listing import MarkerNotFound
+from bivouac.image import for_compute as image_service
+from bivouac.network import for_compute as network_service
 from bivouac.placement import service as placement
 from bivouac.placement.records import Host, HostHeartbeat
 
-from .. import neighbours
 from ..records import Server, ServerAction, ShownServer
 from ..states import pairs_of_status
 from .quotas import limit_of
@@ -63,7 +64,7 @@ def list_servers(tx: Tx, call: Call, filters: Filters, page: Page) -> list[Shown
         if pattern:
             compiled_pattern(pattern)
             project_id = "" if call.is_admin else call.project_id
-            ids = neighbours.network().servers_with_address(tx, version, pattern, project_id)  # type: ignore[arg-type]
+            ids = network_service.servers_with_address(tx, version, pattern, project_id)  # type: ignore[arg-type]
             conditions.append(_in("servers.id", ids))
             args += ids
     try:
@@ -131,9 +132,9 @@ def around(tx: Tx, call: Call, servers: Sequence[Server | ShownServer], host_sta
     addresses: dict[str, tuple[Line, ...]] = {}
     groups: dict[str, tuple[str, ...]] = {}
     if ids:
-        for id, *line in neighbours.network().address_lines(tx, ids):
+        for id, *line in network_service.address_lines(tx, ids):
             addresses[id] = (*addresses.get(id, ()), tuple(line))  # type: ignore[assignment]
-        for id, name in neighbours.network().group_names(tx, ids):
+        for id, name in network_service.group_names(tx, ids):
             groups[id] = (*groups.get(id, ()), name)
     names = {server.host for server in servers if server.host} if host_status else set()
     return Around(addresses, groups, _host_status(tx, call, names) if names else {})
@@ -205,8 +206,10 @@ def host_is_up(tx: Tx, call: Call, name: str) -> bool:
 
 def finish_delete(tx: Tx, server: Server, now: float) -> Server:
     """A server is gone: give back its ports and its room. Its host, if it comes back, is told to drop it."""
-    neighbours.network().release_ports(tx, server.id)
+    network_service.release_ports(tx, server.id)
     placement.release(tx, server.id)
+    if server.shelved_image_id:
+        image_service.delete_snapshot(tx, server.shelved_image_id, now)
     return tx.update(
         server, phase="deleted", power_wanted="absent", power_observed="gone", deleted_at=now, terminated_at=now,
         updated_at=now, observed_generation=server.generation, task="", restart=False, deadline=None, admin_password="",

@@ -9,8 +9,8 @@ from typing import Any
 from bivouac.core.call import Call
 from bivouac.core.errors import Conflict
 from bivouac.core.store import Tx
+from bivouac.network.for_compute import SPEC_BELL
 
-from ..neighbours import SPEC_BELL
 from ..records import Fault, Server, ServerAction
 from ..states import TASKS, refusal
 

@@ -90,7 +90,7 @@ def _changes(
     for name, value in columns.items():
         if isinstance(value, list) and _is_references(ref.table, name):
             mutations += _reference_mutations(name, value, have[name], uuids, names, refs)
-        elif name == "external_ids":
+        elif name == "external_ids" and isinstance(value, dict):
             merged = {**ovsdb.from_map(have[name]), **value}
             if merged != ovsdb.from_map(have[name]):
                 update[name] = ovsdb.to_map(merged)

@@ -1,5 +1,7 @@
 """Networks: tenant networks on OVN's overlay, and provider networks (flat, VLAN) on a physical network."""
 
+from typing import Any
+
 from msgspec import UNSET
 
 from bivouac.core.call import Call
@@ -123,7 +125,7 @@ def _zones(wanted: object) -> list[str]:
     return list(wanted) if isinstance(wanted, list) else []
 
 
-def _segment(body: NewNetwork, known: str) -> dict[str, object]:
+def _segment(body: NewNetwork, known: str) -> dict[str, Any]:
     """Type, physical network and VLAN of a new network. Raises BadRequest."""
     kind = body.network_type or "" if body.network_type is not UNSET else ""
     physical = body.physical_network if body.physical_network is not UNSET else None
