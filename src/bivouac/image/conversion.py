@@ -4,7 +4,9 @@ The header has passed `formats` before. `qemu-img` gets open files instead of pa
 driver, at most 1 GiB of address space, and CPU time and output in proportion to the disk.
 """
 
+import json
 import os
+from typing import Any
 
 from bivouac.core.blobs import Blob, BlobWriter
 from bivouac.core.errors import UnsupportedMediaType
@@ -37,14 +39,8 @@ async def convert(source: Blob, found: Inspection, target: BlobWriter) -> None:
         file_bytes=found.virtual_size + found.virtual_size // 8 + 64 * _MIB,
         user=user,
     )
-    file = f"/proc/self/fd/{source.fileno()}"
-    options = f"driver={DRIVERS[found.disk_format or found.format]},read-only=on,"
-    if found.length:
-        options += f"file.driver=raw,file.offset={found.offset},file.size={found.length},"
-        options += f"file.file.driver=file,file.file.filename={file},file.file.locking=off"
-    else:
-        options += f"file.driver=file,file.filename={file},file.locking=off"
-    command = ["qemu-img", "convert", "--image-opts", "-O", BOOT_FORMAT, options, f"/proc/self/fd/{target.fileno()}"]
+    description = json.dumps(_description(found, f"/proc/self/fd/{source.fileno()}"))
+    command = ["qemu-img", "convert", "-O", BOOT_FORMAT, f"json:{description}", f"/proc/self/fd/{target.fileno()}"]
     try:
         await run_async(
             command,
@@ -58,6 +54,15 @@ async def convert(source: Blob, found: Inspection, target: BlobWriter) -> None:
     finally:
         if user is not None:
             os.fchown(target.fileno(), 0, 0)
+
+
+def _description(found: Inspection, path: str) -> dict[str, Any]:
+    """The disk as QEMU shall open it: nothing is guessed, and no parent is opened, whatever the file says."""
+    file: dict[str, Any] = {"driver": "file", "filename": path, "locking": "off"}
+    if found.length:
+        file = {"driver": "raw", "offset": found.offset, "size": found.length, "file": file}
+    driver = DRIVERS[found.disk_format or found.format]
+    return {"driver": driver, "read-only": True, "backing": None, "file": file}
 
 
 def _words(error: CommandError) -> str:

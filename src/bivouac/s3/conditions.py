@@ -12,7 +12,7 @@ from bivouac.core.clock import parse_iso
 from bivouac.objects.store.interface import Conditions
 from bivouac.s3.errors import S3Error
 
-_RANGE = re.compile(r"bytes\s*=\s*(\d*)\s*-\s*(\d*)\s*")
+_RANGE = re.compile(r"bytes[ \t]*=(?:[ \t]*(\d{1,18}))?[ \t]*-(?:[ \t]*(\d{1,18}))?[ \t]*")
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
@@ -118,10 +118,10 @@ def for_delete(etag: str | None, size: str | None, modified: str | None) -> Cond
 def parse_range(text: str, size: int) -> tuple[int, int] | None:
     """(offset, length) of a Range header; None if it is not of a form that S3 honours. Raises InvalidRange."""
     found = _RANGE.fullmatch(text)
-    if not found or found.groups() == ("", ""):
+    if not found or not any(found.groups()):
         return None
     first, last = found.groups()
-    if first == "":
+    if not first:
         wanted = min(int(last), size)
         if wanted == 0:
             raise unsatisfiable(text, size)

@@ -5,6 +5,7 @@ import os
 import uuid
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from image_cloud import Cloud
@@ -303,6 +304,34 @@ def test_who_sees_what(cloud: Cloud) -> None:
     for name, image_id in made.items():
         expected = 404 if name in ("private", "shared") else 200
         assert cloud.ask("GET", f"/v2/images/{image_id}", "other").status == expected, name
+
+
+@pytest.mark.parametrize(
+    ("listed", "found"),
+    [
+        ("a", {"a"}),
+        ("a,b", {"a", "b"}),
+        (' "c,d" , b ', {"c,d", "b"}),
+        ('"a",zzz', {"a"}),
+        (r'"e\"f"', {'e"f'}),
+        ("", set()),
+        ('"a"b', 400),
+        ('"a', 400),
+        ('a"b', 400),
+        (" " * 60_000 + '"', 400),
+        ("\\" * 60_000 + '"', 400),
+        ('"' + "\\a" * 30_000, 400),
+        ("," * 500, 400),
+    ],
+)
+def test_filters_by_a_list(cloud: Cloud, listed: str, found: Any) -> None:
+    """The long ones held the event loop for minutes once."""
+    for name in ("a", "b", "c,d", 'e"f'):
+        cloud.image(name=name)
+    answer = cloud.ask("GET", f"/v2/images?name={quote('in:' + listed)}")
+    assert answer.status == (found if isinstance(found, int) else 200), answer
+    if answer.status == 200:
+        assert {one["name"] for one in answer.json["images"]} == found
 
 
 def test_uploads_that_fail_leave_a_queued_image_and_no_file(make_cloud: Callable[..., Cloud]) -> None:

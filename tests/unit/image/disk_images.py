@@ -58,14 +58,34 @@ def iso(hybrid: bool = False) -> bytes:
     return bytes(data)
 
 
+def all_patched(data: bytes, offsets: list[int], value: bytes) -> bytes:
+    for offset in offsets:
+        data = patched(data, offset, value)
+    return data
+
+
 def patched(data: bytes, offset: int, value: bytes) -> bytes:
     return data[:offset] + value + data[offset + len(value) :]
 
 
-def vmdk_with_descriptor(text: str, capacity: int = 8192) -> bytes:
+def vmdk_with_descriptor(text: str, capacity: int = 8192, sectors: int = 20) -> bytes:
     """A sparse vmdk header in front of any descriptor."""
-    header = struct.pack("<4sIIQQQQIQQQ", b"KDMV", 1, 3, capacity, 128, 1, 20, 512, 21, 26, 128)
-    return header.ljust(SECTOR, b"\0") + text.encode().ljust(20 * SECTOR, b"\0") + bytes(200 * SECTOR)
+    header = struct.pack("<4sIIQQQQIQQQ", b"KDMV", 1, 3, capacity, 128, 1, sectors, 512, 21, 26, 128)
+    return header.ljust(SECTOR, b"\0") + text.encode().ljust(sectors * SECTOR, b"\0") + bytes(200 * SECTOR)
+
+
+def _two_descriptors() -> bytes:
+    """A good descriptor where the header says, and one with a parent where QEMU looks for one."""
+    hidden = vmdk_with_descriptor(GOOD_DESCRIPTOR + 'parentFileNameHint="/etc/shadow"\n')
+    moved = patched(hidden, 28, struct.pack("<Q", len(hidden) // SECTOR))
+    return moved + GOOD_DESCRIPTOR.encode().ljust(20 * SECTOR, b"\0")
+
+
+def _bad_footer() -> bytes:
+    """A stream whose footer tells another size than its header."""
+    good = vmdk_with_descriptor(GOOD_DESCRIPTOR)
+    header = patched(good, 56, b"\xff" * 8)
+    return header + patched(good[:SECTOR], 12, struct.pack("<Q", 1 << 40)) + bytes(SECTOR)
 
 
 GOOD_DESCRIPTOR = (
@@ -105,6 +125,18 @@ def hostile(folder: Path) -> dict[str, tuple[str, bytes, str]]:
         "qcow2 with unknown features": ("qcow2", patched(qcow2, 72, struct.pack(">Q", 1 << 40)), "not known"),
         "qcow2 marked corrupt": ("qcow2", patched(qcow2, 72, struct.pack(">Q", 2)), "corrupt"),
         "qcow2 of version 1": ("qcow2", patched(qcow2, 4, struct.pack(">I", 1)), "version 1"),
+        "qcow2 with its tables at the end": ("qcow2", patched(qcow2, 40, struct.pack(">Q", 1 << 40)), "outside"),
+        "qcow2 with tables in the middle of a cluster": ("qcow2", patched(qcow2, 40, struct.pack(">Q", 7)), "outside"),
+        "qcow2 with a huge table of references": ("qcow2", patched(qcow2, 56, struct.pack(">I", 1 << 30)), "tables"),
+        "qcow2 with snapshots outside": (
+            "qcow2", patched(qcow2, 60, struct.pack(">IQ", 3, 1 << 40)), "snapshots"),
+        "qcow2 with endless snapshots": ("qcow2", patched(qcow2, 60, struct.pack(">I", 1 << 31)), "snapshots"),
+        "qcow2 with an encryption header": (
+            "qcow2", patched(qcow2, 0x70, struct.pack(">IIQQ", 0x0537BE77, 16, 65536, 65536)), "encrypted"),
+        "qcow2 with endless extensions": (
+            "qcow2", patched(qcow2, 0x70, struct.pack(">II", 0x6803F857, 0) * 100), "too many"),
+        "qcow2 within an ova": (
+            "vmdk", ova([("a.ovf", b""), ("a.vmdk", qcow2)]), "not a sparse vmdk"),
         "qcow2 cut short": ("qcow2", qcow2[:90], "ends within"),
         "vmdk descriptor alone": ("vmdk", flat.encode(), "descriptor"),
         "vmdk descriptor as raw": ("raw", flat.encode(), "descriptor"),
@@ -120,18 +152,55 @@ def hostile(folder: Path) -> dict[str, tuple[str, bytes, str]]:
             "vmdk", vmdk_with_descriptor(GOOD_DESCRIPTOR.replace("ffffffff", "00000001")), "parent"),
         "vmdk with a second type after a carriage return": (
             "vmdk", vmdk_with_descriptor(GOOD_DESCRIPTOR + '\rcreateType="monolithicFlat"\n'), "monolithicflat"),
+        "vmdk with a parent's name and no identity": (
+            "vmdk", vmdk_with_descriptor(GOOD_DESCRIPTOR + 'parentFileNameHint="/etc/shadow"\n'), "parent"),
+        "vmdk with a parent in a comment": (
+            "vmdk", vmdk_with_descriptor(GOOD_DESCRIPTOR + '#parentFileNameHint="/etc/shadow"\n'), "parent"),
+        "vmdk with a parent within another name": (
+            "vmdk", vmdk_with_descriptor(GOOD_DESCRIPTOR + 'xparentFileNameHint="/etc/shadow"\n'), "parent"),
+        "vmdk with a parent behind the descriptor's end": (
+            "vmdk", vmdk_with_descriptor(GOOD_DESCRIPTOR + '\0parentFileNameHint="/etc/shadow"\n'), "parent"),
+        "vmdk with another descriptor where QEMU reads": ("vmdk", _two_descriptors(), "does not follow its header"),
+        "vmdk with a descriptor of blank lines": (
+            "vmdk", vmdk_with_descriptor("\n" * (60 << 10), sectors=120), "monolithicSparse"),
+        "vmdk with a descriptor of one long line": (
+            "vmdk", vmdk_with_descriptor("createType=" + " " * (60 << 10), sectors=120), "monolithicSparse"),
+        "vmdk with a descriptor without end": (
+            "vmdk", vmdk_with_descriptor("\n" * (1 << 20), sectors=2048), "too long"),
+        "vmdk with an extent of another kind": (
+            "vmdk", vmdk_with_descriptor(GOOD_DESCRIPTOR.replace("SPARSE", "FLAT")), "other extents"),
+        "vmdk with a footer that contradicts it": ("vmdk", _bad_footer(), "footer"),
+        "vmdk of ESX": ("vmdk", b"COWD" + bytes(4096), "COWD"),
         "vmdk as qcow2": ("qcow2", vmdk, "contents are vmdk"),
         "vhd differencing": ("vhd", _checksummed(patched(vhd, 60, struct.pack(">I", 4))), "parent"),
         "vhd with a parent locator": ("vhd", _vhd_header(vhd, 576, b"W2ku"), "parent"),
         "vhd with a wrong checksum": ("vhd", patched(vhd, 70, b"xxxx"), "checksum"),
+        "vhd without its footer": ("vhd", vhd[:-SECTOR], "footer"),
+        "vhd of another size than its table": (
+            "vhd", _checksummed(patched(vhd, 48, struct.pack(">Q", 1 << 46))), "table"),
+        "vhd whose dynamic header is elsewhere": (
+            "vhd", _checksummed(patched(vhd, 16, struct.pack(">Q", 1 << 60))), "outside"),
         "vhd as raw": ("raw", vhd, "contents are vhd"),
         "vhdx with a parent": ("vhdx", patched(vhdx, file_parameters + 4, struct.pack("<I", 2)), "parent"),
         "vhdx with a log": ("vhdx", patched(vhdx, 65536 + 48, b"\1"), "not closed cleanly"),
+        "vhdx whose tables contradict each other": (
+            "vhdx", all_patched(vhdx, [(256 << 10) + 32, (256 << 10) + 64], struct.pack("<Q", 7 << 20)), "contradict"),
+        "vhdx without tables": ("vhdx", all_patched(vhdx, [192 << 10, 256 << 10], bytes(4)), "region table"),
+        "vhdx without headers": ("vhdx", all_patched(vhdx, [64 << 10, 128 << 10], bytes(4)), "valid header"),
+        "vhdx with a log of the older header only": ("vhdx", patched(vhdx, 131072 + 48, b"\1"), "not closed cleanly"),
         "vhdx as raw": ("raw", vhdx, "contents are vhdx"),
         "vdi with a parent": ("vdi", patched(vdi, 0x1B8, b"\1"), "parent"),
         "vdi differencing": ("vdi", patched(vdi, 0x4C, struct.pack("<I", 4)), "parent"),
+        "vdi with a table outside": ("vdi", patched(vdi, 0x154, struct.pack("<I", 0x7FFFFE00)), "outside"),
+        "vdi of impossible size": ("vdi", patched(vdi, 0x170, struct.pack("<Q", 1 << 60)), "size"),
         "vdi as raw": ("raw", vdi, "contents are vdi"),
+        "dmg": ("raw", bytes(8192) + b"koly" + bytes(508), "dmg"),
+        "parallels": ("raw", b"WithouFreSpacExt" + bytes(4096), "Parallels"),
+        "bochs": ("raw", b"Bochs Virtual HD Image" + bytes(4096), "Bochs"),
+        "cloop": ("raw", b"#!/bin/sh\n#V2.0 Format\n" + bytes(4096), "cloop"),
         "qed": ("raw", b"QED\0" + bytes(4096), "qed"),
+        "qcow2 in front of an iso": ("iso", patched(iso(), 0, backing.read_bytes()[:512]), "backing file"),
+        "vhd footer behind an iso": ("iso", iso() + vhd[-SECTOR:], "disk type 3"),
         "iso as raw": ("raw", iso(), "contents are iso"),
         "raw as iso": ("iso", contents(), "contents are raw"),
         "raw as qcow2": ("qcow2", contents(), "contents are raw"),

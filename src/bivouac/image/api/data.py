@@ -12,8 +12,8 @@ from ..service import cache, transfers
 from ..service.images import CACHE, target_of
 from ..transfer import ImageService
 
-_RANGE = re.compile(r"^bytes=(\d*)-(\d*)$")
-_OLD_RANGE = re.compile(r"^bytes\s+(\d+)-(\d+)/(?:\d+|\*)$")
+_RANGE = re.compile(r"^bytes=(\d{0,18})-(\d{0,18})$")
+_OLD_RANGE = re.compile(r"^bytes +(\d{1,18})-(\d{1,18})/(?:\d{1,18}|\*)$")
 
 
 async def upload(request: Request, image_id: str) -> None:

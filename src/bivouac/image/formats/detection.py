@@ -13,6 +13,11 @@ _FOREIGN = {
     b"#!/bin/sh\n#V2.0 F": "cloop",
 }
 """Formats that QEMU would open and we do not: as raw they would be a lie."""
+_TRAILER = 512
+
+
+def _foreign(name: str) -> Refused:
+    return Refused(f"It is in the format {name}, which is not taken: convert it to qcow2 or raw.")
 
 
 def inspect(source: Source) -> Inspection:
@@ -32,7 +37,9 @@ def inspect(source: Source) -> Inspection:
         return vdi.parse(source)
     for signature, name in _FOREIGN.items():
         if head.startswith(signature):
-            raise Refused(f"It is in the format {name}, which is not taken: convert it to qcow2 or raw.")
+            raise _foreign(name)
+    if source.size >= _TRAILER and source.read(source.size - _TRAILER, 4) == b"koly":
+        raise _foreign("dmg")
     if iso.is_iso(source):
         return iso.parse(source)
     if ova.is_tar(head) and head[:100].split(b"\0", 1)[0].lower().endswith(b".ovf"):

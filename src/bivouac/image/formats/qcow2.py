@@ -9,6 +9,9 @@ _DIRTY, _CORRUPT, _DATA_FILE, _COMPRESSION, _EXTENDED_L2 = 1, 2, 4, 8, 16
 _KNOWN_INCOMPATIBLE = _DIRTY | _COMPRESSION | _EXTENDED_L2
 _MAX_L1_BYTES = 32 << 20
 """QEMU's own limit of the table that it reads into memory."""
+_MAX_REFCOUNT_BYTES = 8 << 20
+_MAX_SNAPSHOTS = 65536
+"""QEMU's own limits."""
 _EXTENSION_DATA_FILE = 0x44415441
 _EXTENSION_ENCRYPTION = 0x0537BE77
 _MAX_EXTENSIONS = 64
@@ -17,7 +20,8 @@ _MAX_EXTENSIONS = 64
 def parse(source: Source) -> Inspection:
     """The virtual size. Raises Refused."""
     head = unpack(">4sIQIIQIIQQIIQ", source, 0, "qcow2 header")
-    _, version, backing, _, cluster_bits, size, encryption, l1_size, l1_offset, refcounts, _, snapshots, _ = head
+    _, version, backing, _, cluster_bits, size, encryption, l1_size, l1_offset, refcounts, *rest = head
+    refcount_clusters, snapshots, snapshots_at = rest
     if version not in (2, 3):
         raise Refused(f"It is qcow version {version}; only versions 2 and 3 are taken.")
     if backing:
@@ -47,8 +51,10 @@ def parse(source: Source) -> Inspection:
             raise Refused("Its tables lie outside of the file.")
     if l1_offset + l1_size * 8 > source.size:
         raise Refused("Its tables lie outside of the file.")
-    if snapshots > 65536:
-        raise Refused("It claims too many snapshots.")
+    if refcount_clusters * cluster > _MAX_REFCOUNT_BYTES:
+        raise Refused("Its tables are too large.")
+    if snapshots > _MAX_SNAPSHOTS or (snapshots and not 0 < snapshots_at < source.size):
+        raise Refused("Its snapshots lie outside of the file, or are too many.")
     return Inspection(format="qcow2", virtual_size=size)
 
 

@@ -6,7 +6,7 @@ without mounting or executing anything:
 - `disk`: the bytes that the guest would see, of raw and qcow2 (other formats have a qcow2 boot disk by then);
 - `partitions`: MBR and GPT, boot code, EFI system partition, what lies in each partition;
 - `ext4`: names and files of ext2/3/4, where Linux keeps kernels and modules;
-- `initramfs`: names of the modules in an initramfs (cpio, plain or packed with gzip, xz or bzip2);
+- `initramfs`: names of the modules in an initramfs (cpio, plain or packed with gzip, xz, bzip2 or zstd);
 - `verdict`: from the findings to `hw_disk_bus`, `hw_vif_model`, `hw_firmware_type`, each with its reason.
 
 The image is a stranger's: every read is bounded by a budget, and whatever does not parse is simply not known. What is

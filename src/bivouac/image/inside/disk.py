@@ -7,6 +7,8 @@ from typing import Protocol
 
 from ..formats import Source
 
+_PAGE = 4096
+
 
 class Unreadable(Exception):
     """It does not parse, is of a kind that is not read here, or would cost too much. `str(error)` says which."""
@@ -61,14 +63,18 @@ class Qcow2Disk:
             raise Unreadable("a qcow2 with extended L2 entries is not read")
         if incompatible & 8 and head[104]:
             raise Unreadable("a qcow2 packed with zstd is not read")
-        self._l1 = self._table(l1_at, l1_entries)
-        self._l2 = lru_cache(maxsize=64)(lambda at: self._table(at, self._cluster // 8))
+        self._l1_at, self._l1_entries = l1_at, l1_entries
+        self._page = lru_cache(maxsize=256)(self._read_page)
         self._unpacked = lru_cache(maxsize=16)(self._unpack)
 
-    def _table(self, offset: int, entries: int) -> tuple[int, ...]:
-        self._budget.spend(entries * 8)
-        data = self._source.read(offset, entries * 8)
-        return struct.unpack(f">{len(data) // 8}Q", data[: len(data) // 8 * 8])
+    def _read_page(self, offset: int) -> bytes:
+        self._budget.spend(_PAGE)
+        return self._source.read(offset, _PAGE)
+
+    def _entry(self, table: int, index: int) -> int:
+        """An entry of a table, of which only the page around it is read: a table can have 32 MiB."""
+        page, inside = divmod(index * 8, _PAGE)
+        return int.from_bytes(self._page(table + page * _PAGE)[inside : inside + 8], "big")
 
     def read(self, offset: int, count: int) -> bytes:
         self._budget.spend(count)
@@ -85,9 +91,8 @@ class Qcow2Disk:
         """Part of one guest cluster."""
         per_table = self._cluster // 8
         first, second = divmod(cluster, per_table)
-        table = self._l1[first] & 0x00FFFFFFFFFFFE00 if first < len(self._l1) else 0
-        entries = self._l2(table) if table else ()
-        entry = entries[second] if second < len(entries) else 0
+        table = self._entry(self._l1_at, first) & 0x00FFFFFFFFFFFE00 if first < self._l1_entries else 0
+        entry = self._entry(table, second) if table else 0
         if entry & (1 << 62):
             return self._unpacked(entry)[inside : inside + count].ljust(count, b"\0")
         at = entry & 0x00FFFFFFFFFFFE00

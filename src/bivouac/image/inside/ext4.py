@@ -6,14 +6,20 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from .disk import Disk, Unreadable
+from .disk import Budget, Disk, Unreadable
 
 _ROOT = 2
 _EXTENTS, _INLINE = 0x80000, 0x10000000
 _DIRECTORY, _FILE, _LINK = 0x4, 0x8, 0xA
 _IS_64BIT = 0x80
 _MAX_DEPTH = 12
+_MAX_LINK = 4096
 MAX_FILE = 512 << 20
+_MAX_LINES = 8 << 20
+"""`modules.dep` has less than 1 MiB."""
+_MAX_LINE = 64 << 10
+_MAX_DIRECTORIES = 32 << 20
+"""Bytes of directories in all: their entries are looked at one by one."""
 
 
 class Inode(Struct, frozen=True):
@@ -30,6 +36,7 @@ class Ext4:
 
     def __init__(self, disk: Disk):
         self._disk = disk
+        self._directories = Budget(_MAX_DIRECTORIES)
         head = disk.read(1024, 1024)
         if len(head) < 1024 or head[56:58] != b"\x53\xef":
             raise Unreadable("it is no ext4")
@@ -67,18 +74,24 @@ class Ext4:
         inode = self._find(path)
         return [name for name, _ in self._entries(inode)] if inode and inode.kind == _DIRECTORY else []
 
-    def open(self, path: str) -> Iterator[bytes]:
-        """The blocks of a file. Raises Unreadable when there is none."""
+    def open(self, path: str, most: int = MAX_FILE) -> Iterator[bytes]:
+        """The blocks of a file. Raises Unreadable when there is none, or a larger one."""
         inode = self._find(path)
         if inode is None or inode.kind != _FILE:
             raise Unreadable(f"{path} is not there")
-        if inode.size > MAX_FILE:
+        if inode.size > most:
             raise Unreadable(f"{path} is too large")
         return self._contents(inode)
 
-    def read(self, path: str) -> bytes:
-        """A whole (small) file."""
-        return b"".join(self.open(path))
+    def lines(self, path: str) -> Iterator[str]:
+        """The lines of a file, of which only one block is in memory. Raises Unreadable."""
+        rest = b""
+        for block in self.open(path, _MAX_LINES):
+            *whole, rest = (rest + block).split(b"\n")
+            if len(rest) > _MAX_LINE:
+                raise Unreadable(f"{path} is no text")
+            yield from (line.decode("utf-8", "replace") for line in whole)
+        yield rest.decode("utf-8", "replace")
 
     def _find(self, path: str, depth: int = 0, base: int = _ROOT) -> Inode | None:
         """The inode at a path, symbolic links followed."""
@@ -102,12 +115,13 @@ class Ext4:
         return self._inode(number)
 
     def _link(self, inode: Inode) -> str:
-        data = inode.blocks[: inode.size] if inode.size < 60 else b"".join(self._contents(inode))[:4096]
+        if inode.size > _MAX_LINK:
+            raise Unreadable("a link is too long")
+        data = inode.blocks[: inode.size] if inode.size < 60 else b"".join(self._contents(inode))
         return data.decode("utf-8", "replace")
 
     def _entries(self, inode: Inode) -> Iterator[tuple[str, int]]:
-        if inode.size > 16 << 20:
-            raise Unreadable("a directory is too large")
+        self._directories.spend(inode.size)
         for block in self._contents(inode):
             at = 0
             while at + 8 <= len(block):

@@ -1,6 +1,7 @@
 """The whole look: disk, partitions, file systems, kernels; its result is properties for the image."""
 
 import re
+from collections.abc import Iterable
 
 from ..formats import Source
 from .disk import Budget, Disk, Part, Qcow2Disk, RawDisk, Unreadable
@@ -95,16 +96,14 @@ def _kernel(files: Ext4) -> tuple[str, frozenset[str] | None, frozenset[str] | N
 
 def _installed(files: Ext4, folder: str) -> frozenset[str]:
     """All modules of a kernel, by its `modules.dep` and `modules.builtin`."""
-    lines = files.read(f"{folder}/modules.dep").decode("utf-8", "replace").splitlines()
-    found = _modules({line.partition(":")[0] for line in lines})
+    found = _modules(line.partition(":")[0] for line in files.lines(f"{folder}/modules.dep"))
     try:
-        lines = files.read(f"{folder}/modules.builtin").decode("utf-8", "replace").splitlines()
+        return found | frozenset(f"={name}" for name in _modules(files.lines(f"{folder}/modules.builtin")))
     except Unreadable:
         return found
-    return found | frozenset(f"={name}" for name in _modules(set(lines)))
 
 
-def _modules(paths: set[str]) -> frozenset[str]:
+def _modules(paths: Iterable[str]) -> frozenset[str]:
     """Names of modules, as the kernel writes them."""
     return frozenset(match[1].replace("-", "_") for path in paths if (match := _MODULE.search(path)))
 

@@ -22,7 +22,7 @@ _NUMBERS = ("size", "virtual_size", "min_disk", "min_ram")
 _COMPARISONS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<=", "eq": "=", "neq": "<>"}
 _VISIBILITIES = ("community", "public", "private", "shared", "all")
 _MEMBER_STATUSES = ("pending", "accepted", "rejected", "all")
-_QUOTED_LIST = re.compile(r'\s*(?:"((?:[^"\\]|\\.)*)"|([^",]*))\s*(?:,|$)')
+_LISTED = re.compile(r'"((?:[^"\\]|\\.)*)"|([^",]*)')
 _MAX_LISTED = 500
 
 
@@ -175,19 +175,20 @@ def _text_filter(name: str, value: str) -> tuple[str, list[Any]]:
 
 def _listed(text: str) -> list[str]:
     """`a,b,"c,d"`. Raises BadRequest."""
-    values, at = [], 0
-    while at < len(text) or not values:
-        match = _QUOTED_LIST.match(text, at)
-        if match is None or (match.end() == at and at < len(text)):
-            raise BadRequest(f"Invalid filter value {text}: a comma-separated list, with quotes around commas.")
+    values, rest = [], text.strip()
+    while True:
+        match = _LISTED.match(rest)
+        assert match is not None
         quoted, plain = match.groups()
         values.append(re.sub(r"\\(.)", r"\1", quoted) if quoted is not None else plain.strip())
-        at = match.end()
-        if at >= len(text):
-            break
-    if len(values) > _MAX_LISTED:
-        raise BadRequest(f"Invalid filter value: at most {_MAX_LISTED} values can be listed.")
-    return values
+        rest = rest[match.end() :].lstrip()
+        if not rest:
+            return values
+        if not rest.startswith(","):
+            raise BadRequest(f"Invalid filter value {text}: a comma-separated list, with quotes around commas.")
+        if len(values) == _MAX_LISTED:
+            raise BadRequest(f"Invalid filter value: at most {_MAX_LISTED} values can be listed.")
+        rest = rest[1:].lstrip()
 
 
 def _time_filter(name: str, value: str) -> tuple[str, list[Any]]:

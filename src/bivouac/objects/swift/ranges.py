@@ -11,7 +11,7 @@ from bivouac.core.http1 import Response
 from bivouac.objects.store.interface import Piece
 
 MOST = 50  # ranges of one request: more are a mistake or an attack
-_RANGE = re.compile(r"\s*(\d*)\s*-\s*(\d*)\s*")
+_RANGE = re.compile(r"(\d{0,18})[ \t]*-[ \t]*(\d{0,18})")
 # (offset, length) -> the bytes, as pieces or as a stream of pieces
 Read = Callable[[int, int], Awaitable[bytes | list[Piece] | AsyncIterator[Any]]]
 
@@ -24,8 +24,8 @@ def parse(header: str, size: int) -> list[tuple[int, int]] | None:
         return None
     found, parts = [], rest.split(",")
     for part in parts:
-        match = _RANGE.fullmatch(part)
-        if match is None or match[0].strip() == "-":
+        match = _RANGE.fullmatch(part.strip())
+        if match is None or match.groups() == ("", ""):
             return None
         first, last = match[1], match[2]
         if not first:
