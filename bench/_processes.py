@@ -17,18 +17,7 @@ from pathlib import Path
 from typing import Any
 
 TICKS = os.sysconf("SC_CLK_TCK")
-
-BARE = """
-import asyncio, sys, uvloop
-from pathlib import Path
-from bivouac.app.listener import serve, tcp_socket
-body = Path(sys.argv[2]).read_bytes()
-head = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-async def bare(scope, receive, send):
-    await send({"type": "http.response.start", "status": 200, "headers": head})
-    await send({"type": "http.response.body", "body": body})
-uvloop.run(serve(bare, tcp_socket("127.0.0.1", int(sys.argv[1])), asyncio.Event()))
-"""
+BARE = Path(__file__).with_name("_bare_asgi.py")
 
 
 def free_port() -> int:
@@ -89,12 +78,12 @@ def control(**settings: str) -> Iterator["Control"]:
 
 @contextmanager
 def bare(body: bytes) -> Iterator[tuple[int, int]]:
-    """(pid, port) of the floor: the same server software answering these bytes and nothing else."""
+    """(pid, port) of the floor: a bare ASGI application answering these bytes and nothing else."""
     with tempfile.NamedTemporaryFile() as file:
         file.write(body)
         file.flush()
         port = free_port()
-        with process(sys.executable, "-c", BARE, str(port), file.name, port=port) as pid:
+        with process(sys.executable, str(BARE), str(port), file.name, port=port) as pid:
             yield pid, port
 
 

@@ -4,15 +4,14 @@ Nobody (no token) must get 401 from whatever is not public; a stranger (a valid 
 nothing but a refusal; a reader must change nothing. What is public is listed here, and may only shrink.
 """
 
-import asyncio
 import json
 import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from in_process import exchange
 
 from bivouac.app.cloud import Cloud, build
 from bivouac.core.call import Caller
@@ -58,32 +57,13 @@ def routes(cloud: Cloud) -> list[tuple[Mount, Route]]:
 
 def ask(cloud: Cloud, mount: Mount, route: Route, token: str) -> tuple[int, bytes]:
     path = mount.prefix + re.sub(r"{\w+(:rest)?}", "3" * 32, route.path)
-    sent: list[dict[str, Any]] = []
-    headers = [(b"host", b"cloud"), (b"content-type", route.media_types[0].encode())]
+    fields = {"host": "cloud", "content-type": route.media_types[0]}
     if token:
-        headers.append((b"x-auth-token", token.encode()))
+        fields["x-auth-token"] = token
     if mount.microversions and (version := route.until or mount.microversions.maximum):
-        said = f"{mount.microversions.service} {version[0]}.{version[1]}"
-        headers.append((b"openstack-api-version", said.encode()))
-
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": b"{}", "more_body": False}
-
-    async def send(message: dict[str, Any]) -> None:
-        sent.append(message)
-
-    scope = {
-        "type": "http",
-        "method": route.method,
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": b"",
-        "headers": headers,
-        "scheme": "http",
-        "client": ("127.0.0.1", 1),
-    }
-    asyncio.run(cloud.application(scope, receive, send))
-    return sent[0]["status"], b"".join(message.get("body", b"") for message in sent[1:])
+        fields["openstack-api-version"] = f"{mount.microversions.service} {version[0]}.{version[1]}"
+    status, _, payload = exchange(cloud.application, route.method, path, fields, b"{}")
+    return status, payload
 
 
 def test_nobody_gets_past_a_route_that_is_not_public(cloud: Cloud) -> None:

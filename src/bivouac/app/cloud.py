@@ -15,6 +15,7 @@ from bivouac.compute.compute import Compute
 from bivouac.core.clock import Clock
 from bivouac.core.errors import Error
 from bivouac.core.http import Application, Mount, Request
+from bivouac.core.http1 import Server, tcp_socket, unix_socket
 from bivouac.core.loops import Loop, Loops
 from bivouac.core.policy import Policy, load_overrides
 from bivouac.core.settings import Settings
@@ -38,7 +39,6 @@ from bivouac.network.projection.simulated import SimulatedProjection
 
 from .bearers import Forgotten, bearers_mount
 from .hosts import host_states
-from .listener import serve, tcp_socket, unix_socket
 from .passwords import admin_password
 from .root import root_mount, status_mount
 
@@ -48,6 +48,8 @@ PACKAGES = tuple(
 )
 """Packages with tables, in the order in which they are migrated."""
 RULES = [*identity_policy.POLICY, *image_policy.POLICY, *network_policy.POLICY, *compute_policy.POLICY]
+LAST_ANSWERS_S = 3.0
+"""So long answers under way may take once the process is to end."""
 MAX_UNIX_PATH = 90
 """sun_path holds 108 bytes (unix(7)); OVN's sockets lie deeper than the state directory itself."""
 
@@ -121,11 +123,13 @@ class Cloud:
             self.central.watch()
         log.info("control listens", extra={"host": settings.http.host, "port": settings.http.port})
         working = [asyncio.create_task(self.loops.run()), asyncio.create_task(self.compute.run())]
+        servers = [Server(one.handle, one.websocket) for one in (self.application, self.internal)]
         try:
-            await asyncio.gather(
-                serve(self.application, public, stopping), serve(self.internal, internal, stopping)
-            )
+            for server, listener in zip(servers, (public, internal), strict=True):
+                await server.listen(listener)
+            await stopping.wait()
         finally:
+            await asyncio.gather(*(server.stop(LAST_ANSWERS_S) for server in servers))
             for task in working:
                 task.cancel()
             await asyncio.gather(*working, return_exceptions=True)

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from bivouac.core.clock import Clock
 from bivouac.core.crash import side_effect
 from bivouac.core.errors import Conflict, Unavailable
+from bivouac.core.http1 import Disconnected
 from bivouac.core.settings import Compute
 from bivouac.core.store import Store, Tx
 from bivouac.hostspec import link
@@ -61,12 +62,16 @@ class Link:
         number = next(self._numbers)
         future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._asked[number] = future
+        # Not asyncio.timeout: a handler that comes here without having waited before has no task yet (`core.http1`).
+        late = Unavailable(f"The host of this server did not answer within {timeout_s:.0f} seconds.")
+        timer = asyncio.get_running_loop().call_later(timeout_s, _give_up, future, late)
         try:
             await self.tell(link.Ask(number, kind, arguments))  # type: ignore[arg-type]
-            return await asyncio.wait_for(future, timeout_s)
-        except TimeoutError as error:
-            raise Unavailable(f"The host of this server did not answer within {timeout_s:.0f} seconds.") from error
+            return await future
+        except Disconnected as error:
+            raise Unavailable("The link to the server's host broke.") from error
         finally:
+            timer.cancel()
             self._asked.pop(number, None)
 
     def answered(self, answer: link.Answer) -> None:
@@ -83,6 +88,11 @@ class Link:
         for future in self._asked.values():
             if not future.done():
                 future.set_exception(Unavailable("The link to the server's host broke."))
+
+
+def _give_up(future: asyncio.Future[dict[str, Any]], error: Exception) -> None:
+    if not future.done():
+        future.set_exception(error)
 
 
 class HostLinks:

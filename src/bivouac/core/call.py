@@ -13,6 +13,9 @@ from .errors import Forbidden
 from .ids import new_request_id
 from .policy import Policy
 
+REMEMBERED = 10_000
+"""Verdicts on callers' own things that are remembered."""
+
 
 class AccessRule(Struct, frozen=True):
     """One permission of an application credential: `*` and `**` in `path` as in Keystone's access rules."""
@@ -121,7 +124,22 @@ class Call(Struct, kw_only=True):
 
     def allows(self, rule: str, target: Mapping[str, Any] | None = None) -> bool:
         """Whether the policy lets this caller do `rule` to `target` (by default: to its own things)."""
-        return self.policy.allows(rule, self.own_target() if target is None else target, self.credentials)
+        if target is not None:
+            return self.policy.allows(rule, target, self.credentials)
+        # Whatever `credentials` and `own_target` are made of: nothing else decides, so the verdict may be remembered.
+        who = self.caller
+        key = (
+            rule, who.user_id, who.user_domain_id, who.project_id, who.project_domain_id, who.domain_id, who.system,
+            who.roles, who.trust_id,
+        )  # fmt: skip
+        verdicts = self.policy.own_verdicts
+        verdict = verdicts.get(key)
+        if verdict is None:
+            verdict = self.policy.allows(rule, self.own_target(), self.credentials)
+            if len(verdicts) >= REMEMBERED:
+                verdicts.clear()
+            verdicts[key] = verdict
+        return verdict
 
     def enforce(self, rule: str, target: Mapping[str, Any] | None = None) -> None:
         """Raise Forbidden, with the rule and what is missing, unless allowed."""

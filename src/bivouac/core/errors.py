@@ -60,10 +60,6 @@ class TooLarge(Error):
     """The body or a part of it exceeds a limit."""
 
 
-class HeadersTooLarge(Error):
-    """The header fields together exceed a limit (RFC 6585, section 5)."""
-
-
 class RangeNotSatisfiable(Error):
     """No byte of the asked range exists."""
 

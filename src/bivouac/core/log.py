@@ -77,5 +77,5 @@ def configure(level: str = "info") -> None:
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     _access_level = logging.getLogger().level
-    for noisy in ("websockets", "uvicorn.access", "uvicorn.error", "asyncio"):
+    for noisy in ("websockets", "bivouac.core.http1.websocket", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

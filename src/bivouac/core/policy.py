@@ -7,7 +7,7 @@ parentheses. Source: oslo.policy documentation, "Policy rule expressions".
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,24 @@ class Policy:
         self.checks: dict[str, Check] = {name: self._compile(name, text) for name, text in self.texts.items()}
         for name, text in self.texts.items():
             self._refuse_unknown(name, text)
+        self._keys: dict[str, frozenset[str]] = {}
+        self.own_verdicts: dict[tuple[Any, ...], bool] = {}
+        """What `Call.allows` remembers; rules never change while a policy lives."""
+
+    def keys(self, rule: str) -> frozenset[str]:
+        """The keys of a target that the named rule looks at; another key cannot change its verdict."""
+        found = self._keys.get(rule)
+        if found is None:
+            found = self._keys[rule] = frozenset(self._keys_of(self.texts.get(rule, "")))
+        return found
+
+    def _keys_of(self, text: str) -> Iterator[str]:
+        for term in _TOKEN.findall(text):
+            kind, _, match = term.partition(":")
+            if kind == "rule":
+                yield from self._keys_of(self.texts[match])
+            elif placeholder := _PLACEHOLDER.match(match):
+                yield placeholder.group(1)
 
     def allows(self, rule: str, target: Mapping[str, Any], credentials: Mapping[str, Any]) -> bool:
         """Whether the named rule holds. An unknown name is a programming error: PolicyError."""

@@ -16,6 +16,8 @@ from ..core.store import Store, Tx
 from .catalog_records import Endpoint, EndpointGroup, ProjectEndpoint, ProjectEndpointGroup, Service
 
 BELL = "identity.catalog"
+CAPACITY = 256
+"""Filled catalogs kept: a few KiB each."""
 _PLACEHOLDER = re.compile(r"[$%]\((\w+)\)s")
 _PROJECT = ("project_id", "tenant_id")
 
@@ -36,6 +38,8 @@ class Catalogs:
         self._templates: dict[tuple[bool, str], bytes] = {}
         """(with project, project whose filters apply) -> JSON with marks for the ids."""
         self._filtered: frozenset[str] | None = None
+        self._filled: dict[tuple[str, str], bytes] = {}
+        """(user, project) -> the template with their ids in it."""
         store.on_bell(self._bell)
 
     def _bell(self, name: str, key: str) -> None:
@@ -44,6 +48,7 @@ class Catalogs:
                 self._generation += 1
                 self._templates = {}
                 self._filtered = None
+                self._filled = {}
 
     def encoded(self, tx: Tx, user_id: str, project_id: str) -> bytes:
         """The JSON list for this user and project (`project_id` empty: a scope without one)."""
@@ -57,21 +62,33 @@ class Catalogs:
         template = msgspec.json.encode(
             listing(tx, self._user_mark.decode(), self._project_mark.decode() if project_id else "", of_project)
         )
+        catalog = self._fill(template, user_id, project_id)
         with self._lock:
             if generation == self._generation:
                 self._filtered = filtered
                 self._templates[bool(project_id), of_project] = template
-        return self._filled(template, user_id, project_id)
+        return catalog
 
     def known(self, user_id: str, project_id: str) -> bytes | None:
         """`encoded` when nothing has to be read for it."""
-        filtered = self._filtered
+        # Taken first: a bell replaces it last, so what is made of older templates never gets into a newer one.
+        filled = self._filled
+        catalog = filled.get((user_id, project_id))
+        if catalog is not None:
+            return catalog
+        filtered, templates = self._filtered, self._templates
         if filtered is None:
             return None
-        template = self._templates.get((bool(project_id), project_id if project_id in filtered else ""))
-        return None if template is None else self._filled(template, user_id, project_id)
+        template = templates.get((bool(project_id), project_id if project_id in filtered else ""))
+        if template is None:
+            return None
+        catalog = self._fill(template, user_id, project_id)
+        if len(filled) >= CAPACITY:
+            filled.clear()
+        filled[user_id, project_id] = catalog
+        return catalog
 
-    def _filled(self, template: bytes, user_id: str, project_id: str) -> bytes:
+    def _fill(self, template: bytes, user_id: str, project_id: str) -> bytes:
         return template.replace(self._project_mark, project_id.encode()).replace(self._user_mark, user_id.encode())
 
 

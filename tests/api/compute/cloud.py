@@ -1,5 +1,5 @@
-"""A cloud with Compute, one shared network and one public image in it, driven through ASGI in process, and an agent
-that speaks the link.
+"""A cloud with Compute, one shared network and one public image in it, driven in process, and an agent that speaks the
+link.
 
 Time stands still and nothing runs by itself: `converge` carries messages to and fro until nothing moves any more.
 """
@@ -9,6 +9,7 @@ import json
 from typing import Any
 
 import msgspec
+from in_process import exchange_in_loop
 
 from bivouac.compute.api import mounts
 from bivouac.compute.compute import Compute
@@ -142,28 +143,12 @@ class Cloud:
         return self.run(self._ask(method, prefix + path, body, who, version, raw))
 
     async def _ask(self, method: str, path: str, body: Any, who: str, version: str, raw: bool = False) -> Answer:
-        path, _, query = path.partition("?")
         fields = {"host": "cloud:5000", "x-openstack-nova-api-version": version}
         if who:
             fields["x-auth-token"] = who
         content = body if isinstance(body, bytes) else json.dumps(body).encode() if body is not None else b""
-        sent: list[dict[str, Any]] = []
-
-        async def receive() -> dict[str, Any]:
-            return {"type": "http.request", "body": content, "more_body": False}
-
-        async def send(message: dict[str, Any]) -> None:
-            sent.append(message)
-
-        scope = {
-            "type": "http", "method": method, "path": path, "raw_path": path.encode(), "query_string": query.encode(),
-            "headers": [(name.encode(), value.encode()) for name, value in fields.items()], "scheme": "http",
-            "client": None,
-        }  # fmt: skip
-        await self.application(scope, receive, send)
-        headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
-        payload = b"".join(message.get("body", b"") for message in sent)
-        return Answer(sent[0]["status"], headers, payload if raw else json.loads(payload) if payload else None)
+        status, headers, payload = await exchange_in_loop(self.application, method, path, fields, content)
+        return Answer(status, headers, payload if raw else json.loads(payload) if payload else None)
 
     def ask_host(
         self, method: str, path: str, body: Any = None, who: str = "ann@p1:member,reader", version: str = "2.1"

@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
+from in_process import Dialled
 
 from bivouac.compute.api import xterm
 
@@ -25,23 +26,13 @@ def ticket(url: str) -> str:
     return parse_qs(unquote(urlsplit(url).query).rpartition("?")[2])["token"][0]
 
 
-def dial(cloud: Cloud, path: str, token: str, origin: str = "") -> list[dict[str, Any]]:
+def dial(cloud: Cloud, path: str, token: str, origin: str = "") -> list[tuple[Any, ...]]:
     """What a WebSocket's client is told, while hosts work."""
-    sent: list[dict[str, Any]] = []
-    headers = [(b"host", HOST.encode()), *([(b"origin", origin.encode())] if origin else [])]
-    scope = {
-        "type": "websocket", "path": path, "raw_path": path.encode(), "query_string": f"token={token}".encode(),
-        "headers": headers, "scheme": "ws", "client": None, "subprotocols": ["binary"],
-    }  # fmt: skip
-
-    async def receive() -> dict[str, Any]:
-        return {"type": "websocket.connect"}
-
-    async def send(message: dict[str, Any]) -> None:
-        sent.append(message)
+    fields = {"host": HOST, **({"origin": origin} if origin else {})}
+    client = Dialled(f"{path}?token={token}", fields, ["binary"])
 
     async def both() -> None:
-        serving = asyncio.ensure_future(cloud.application(scope, receive, send))
+        serving = asyncio.ensure_future(cloud.application.websocket(client))  # type: ignore[arg-type]
         while not serving.done():
             await asyncio.sleep(0.001)
             for agent in cloud.agents.values():
@@ -49,7 +40,7 @@ def dial(cloud: Cloud, path: str, token: str, origin: str = "") -> list[dict[str
         await serving
 
     cloud.run(both())
-    return sent
+    return client.told
 
 
 def test_a_console_is_opened_by_its_ticket_only(cloud: Cloud) -> None:
@@ -101,10 +92,9 @@ def test_a_line_is_refused_without_a_ticket_and_to_other_sites(
     told = dial(cloud, path, {"good": token, "expired": token, "wrong": "x" * 43, "": ""}[which], origin)
     if well:
         # Accepted, as a ticket is; this host then has no console to give.
-        assert [message["type"] for message in told] == ["websocket.accept", "websocket.close"]
-        assert (told[0]["subprotocol"], told[1]["code"], told[1]["reason"]) == ("binary", 1011, "not now")
+        assert told == [("accept", "binary"), ("close", 1011, "not now")]
     else:
-        assert [(message["type"], message["code"]) for message in told] == [("websocket.close", 4403)]
+        assert [message[:2] for message in told] == [("close", 4403)]
 
 
 def fetch(cloud: Cloud, path: str) -> Any:

@@ -1,12 +1,12 @@
-"""A cloud with only Identity in it, driven through ASGI in process."""
+"""A cloud with only Identity in it, driven in process."""
 
-import asyncio
 import contextlib
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from in_process import exchange
 
 from bivouac.core.clock import ManualClock
 from bivouac.core.http import Application
@@ -76,30 +76,13 @@ class Cloud:
         """One request below `/identity`; the token is the administrator's unless another (or "") is given."""
         if token is None:
             token = self.admin
-        path, _, query = path.partition("?")
         fields = {"host": "cloud:5000", **{name.replace("_", "-"): value for name, value in headers.items()}}
         if token:
             fields["x-auth-token"] = token
         content = body if isinstance(body, bytes) else json.dumps(body).encode() if body is not None else b""
-        sent: list[dict[str, Any]] = []
-
-        async def receive() -> dict[str, Any]:
-            return {"type": "http.request", "body": content, "more_body": False}
-
-        async def send(message: dict[str, Any]) -> None:
-            sent.append(message)
-
-        raw = ("/identity" + path).encode()
-        scope = {
-            "type": "http", "method": method, "path": raw.decode(), "raw_path": raw, "query_string": query.encode(),
-            "headers": [(name.encode(), value.encode()) for name, value in fields.items()], "scheme": "http",
-            "client": ("127.0.0.1", 1),
-        }  # fmt: skip
-        asyncio.run(self.application(scope, receive, send))
-        out = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
-        payload = b"".join(message.get("body", b"") for message in sent[1:])
+        status, out, payload = exchange(self.application, method, "/identity" + path, fields, content)
         is_json = out.get("content-type") == "application/json"
-        return Answer(sent[0]["status"], out, json.loads(payload) if payload and is_json else payload or None)
+        return Answer(status, out, json.loads(payload) if payload and is_json else payload or None)
 
     def get(self, path: str, token: str | None = None, **headers: str) -> Answer:
         return self.ask("GET", path, None, token, **headers)

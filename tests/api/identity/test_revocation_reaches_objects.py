@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from bivouac.app.bearers import KEPT, Forgotten, bearers_mount
-from bivouac.app.listener import serve, unix_socket
 from bivouac.core.http import Application
+from bivouac.core.http1 import Request, Response, Server, unix_socket
 from bivouac.core.policy import Policy
 from bivouac.identity.revocation import forget, forget_everything
 from bivouac.objects.identity import Identity as ObjectsIdentity
@@ -38,16 +38,17 @@ class Internal:
             authenticate=authenticator,
         )  # fmt: skip
 
-        async def counted(scope: Any, receive: Any, send: Any) -> None:
-            self.questions.append(scope["path"])
-            await application(scope, receive, send)
+        async def counted(request: Request) -> Response:
+            self.questions.append(request.target.decode())
+            return await application.handle(request)
 
         async def run() -> None:
             self._stopping.clear()
-            listener = unix_socket(self.path)
-            listener.listen()
+            server = Server(counted)
+            await server.listen(unix_socket(self.path))
             self._ready.set()
-            await serve(counted, listener, self._stopping)
+            await self._stopping.wait()
+            await server.stop(3)
 
         self._thread = threading.Thread(target=self._loop.run_until_complete, args=(run(),))
         self._thread.start()

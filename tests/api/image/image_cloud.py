@@ -1,13 +1,17 @@
 """An image service of one's own, driven in process: four projects' tokens, a store on each engine."""
 
 import asyncio
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
 
+from in_process import exchange_in_chunks, exchange_in_loop
+
 from bivouac.core.call import Caller
 from bivouac.core.clock import ManualClock
 from bivouac.core.http import Application, Request
+from bivouac.core.http1 import Disconnected
 from bivouac.core.policy import Policy
 from bivouac.core.settings import Image as ImageSettings
 from bivouac.core.store import Store
@@ -68,40 +72,18 @@ class Cloud:
     async def ask_async(
         self, method: str, path: str, token: str = "member", body: Any = None, media_type: str = "", **headers: str
     ) -> Answer:
-        chunks = (
-            body if isinstance(body, list) and all(isinstance(one, bytes | None) for one in body) and body else None
-        )
-        if chunks is None:
-            chunks = [body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()]
         fields = {"host": "cloud:5000", **{name.replace("_", "-"): value for name, value in headers.items()}}
         if media_type:
             fields["content-type"] = media_type
         if token:
             fields["x-auth-token"] = token
-        queue = list(chunks)
-        sent: list[dict[str, Any]] = []
-
-        async def receive() -> dict[str, Any]:
-            chunk = queue.pop(0) if queue else b""
-            if chunk is None:
-                return {"type": "http.disconnect"}
-            await asyncio.sleep(0)
-            return {"type": "http.request", "body": chunk, "more_body": bool(queue)}
-
-        async def send(message: dict[str, Any]) -> None:
-            sent.append(message)
-
-        path, _, query = path.partition("?")
-        scope = {
-            "type": "http", "method": method, "path": path, "raw_path": ("/image" + path).encode(),
-            "query_string": query.encode(), "scheme": "http", "client": None,
-            "headers": [(k.encode(), v.encode()) for k, v in fields.items()],
-        }  # fmt: skip
-        await self.application(scope, receive, send)
-        if not sent:
+        target = "/image" + path
+        if body and isinstance(body, list) and all(isinstance(one, bytes | None) for one in body):
+            with contextlib.suppress(Disconnected):
+                return Answer(*await exchange_in_chunks(self.application, method, target, fields, body))
             return Answer(0, {}, b"")
-        out = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
-        return Answer(sent[0]["status"], out, b"".join(message.get("body", b"") for message in sent[1:]))
+        content = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
+        return Answer(*await exchange_in_loop(self.application, method, target, fields, content))
 
     def image(self, token: str = "member", **fields: Any) -> str:
         """The id of a new queued image."""

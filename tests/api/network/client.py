@@ -1,8 +1,9 @@
 """The Network API in process: an application over a store, and callers of three kinds."""
 
-import asyncio
 import json
 from typing import Any
+
+from in_process import exchange
 
 from bivouac.core.call import Call, Caller
 from bivouac.core.clock import ManualClock
@@ -41,27 +42,12 @@ class Cloud:
 
     def ask(self, token: str, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
         """(status, decoded body)"""
-        path, _, query = path.partition("?")
         path = path if path.startswith("/network/") else f"/network/v2.0{path}"
-        sent: list[dict[str, Any]] = []
         fields = {"host": "cloud", "x-auth-token": token, **{k.replace("_", "-"): v for k, v in headers.items()}}
         payload = b"" if body is None else json.dumps(body).encode()
-
-        async def receive() -> dict[str, Any]:
-            return {"type": "http.request", "body": payload, "more_body": False}
-
-        async def send(message: dict[str, Any]) -> None:
-            sent.append(message)
-
-        scope = {
-            "type": "http", "method": method, "path": path, "raw_path": path.encode(),
-            "query_string": query.encode(), "headers": [(k.encode(), v.encode()) for k, v in fields.items()],
-            "scheme": "http", "client": None,
-        }  # fmt: skip
-        asyncio.run(self.application(scope, receive, send))
-        text = b"".join(message.get("body", b"") for message in sent[1:])
+        status, _, text = exchange(self.application, method, path, fields, payload)
         self.clock.advance(1)
-        return sent[0]["status"], json.loads(text) if text else None
+        return status, json.loads(text) if text else None
 
     def make(self, token: str, path: str, **fields: Any) -> dict[str, Any]:
         """POST to a collection; the thing made."""

@@ -4,25 +4,24 @@ import asyncio
 import hashlib
 import json
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import msgspec
-import uvicorn
 from hosts import complete, eventually, server, wanted
 
 from bivouac.agent.agent import Agent
 from bivouac.agent.consoles import Consoles
 from bivouac.agent.fleet import run_fleet, sim_agent
 from bivouac.agent.http_client import Endpoint, download, upload
+from bivouac.core.http1 import Request, Response, Server, WebSocket, unix_socket
 from bivouac.drivers.hypervisor import DriverError
 from bivouac.drivers.hypervisor.guest_user import guest_user
 from bivouac.hostspec import link
 from bivouac.hostspec.server import ImageRef, ServerReport
-
-Receive, Send = Callable[[], Awaitable[dict[str, Any]]], Callable[[dict[str, Any]], Awaitable[None]]
 
 
 class Control:
@@ -35,76 +34,63 @@ class Control:
         self.reports: dict[str, ServerReport] = {}
         self.heard: list[Any] = []
         self.images: dict[str, bytes] = {}
-        self.links: list[Send] = []
+        self.links: list[WebSocket] = []
         self.consoles: dict[str, asyncio.Queue[bytes]] = {}
-        self.console_sends: dict[str, Send] = {}
+        self.console_sockets: dict[str, WebSocket] = {}
         self._path = path
-        self._server: uvicorn.Server | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._server = Server(self.transfer, self.converse)
 
     async def start(self) -> None:
-        config = uvicorn.Config(
-            self.application, interface="asgi3", uds=str(self._path), ws="websockets-sansio", lifespan="off",
-            log_config=None, timeout_graceful_shutdown=1,
-        )  # fmt: skip
-        self._server = uvicorn.Server(config)
-        self._task = asyncio.create_task(self._server._serve())
-        await eventually("control listens", lambda: self._server is not None and self._server.started)
+        self._server = Server(self.transfer, self.converse)
+        await self._server.listen(unix_socket(self._path))
 
     async def stop(self) -> None:
-        assert self._server is not None and self._task is not None
-        self._server.should_exit = True
-        await self._task
+        await self._server.stop(1)
         self.links.clear()
 
-    async def application(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            await self._transfer(scope, receive, send)
-            return
-        await receive()
-        await send({"type": "websocket.accept"})
-        if scope["path"] == "/agent/v1/link":
-            await self._talk(receive, send)
+    async def converse(self, socket: WebSocket) -> None:
+        await socket.accept()
+        if socket.request.target == b"/agent/v1/link":
+            await self._talk(socket)
         else:
-            session = scope["path"].rpartition("/")[2]
-            self.console_sends[session] = send
+            session = socket.request.target.rpartition(b"/")[2].decode()
+            self.console_sockets[session] = socket
             queue = self.consoles.setdefault(session, asyncio.Queue())
-            while (event := await receive())["type"] == "websocket.receive":
-                queue.put_nowait(event.get("bytes") or (event.get("text") or "").encode())
+            while (data := await socket.receive()) is not None:
+                queue.put_nowait(data.encode() if isinstance(data, str) else data)
             queue.put_nowait(b"")
 
-    async def _talk(self, receive: Receive, send: Send) -> None:
-        while (event := await receive())["type"] == "websocket.receive":
-            message = link.decode_from_agent(event.get("text") or event["bytes"])
+    async def _talk(self, socket: WebSocket) -> None:
+        while (data := await socket.receive()) is not None:
+            message = link.decode_from_agent(data)
             self.heard.append(message)
             if isinstance(message, link.Hello):
                 self.hellos.append(message)
-                self.links.append(send)
+                self.links.append(socket)
                 await self.tell(self.wanted)
             elif isinstance(message, link.Report):
                 self.reports.update({report.id: report for report in message.servers})
 
     async def tell(self, message: link.FromControl) -> None:
-        await self.links[-1]({"type": "websocket.send", "text": link.encode(message).decode()})
+        await self.links[-1].send(link.encode(message).decode())
 
     async def ask(self, number: int, kind: Any, **arguments: Any) -> link.Answer:
         await self.tell(link.Ask(number, kind, arguments))
         found = lambda: [m for m in self.heard if isinstance(m, link.Answer) and m.id == number]  # noqa: E731
         return (await eventually(f"answer to {kind}", found))[0]
 
-    async def _transfer(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
-        id = scope["path"].rpartition("/")[2]
-        if scope["method"] == "PUT":
-            body = b""
-            while (event := await receive()).get("more_body"):
-                body += event["body"]
-            self.images[id] = body + event["body"]
-        status = 204 if scope["method"] == "PUT" else 200 if id in self.images else 404
-        await send({"type": "http.response.start", "status": status, "headers": []})
-        body = self.images.get(id, b"") if status == 200 else b""
-        for start in range(0, len(body), 70_000):
-            await send({"type": "http.response.body", "body": body[start : start + 70_000], "more_body": True})
-        await send({"type": "http.response.body", "body": b""})
+    async def transfer(self, request: Request) -> Response:
+        id = unquote(request.target.rpartition(b"/")[2].decode())
+        if request.method == "PUT":
+            self.images[id] = b"".join([bytes(chunk) async for chunk in request.chunks()])
+            return Response(204)
+        body = self.images.get(id)
+        return Response(404) if body is None else Response(200, [], _parts(body))
+
+
+async def _parts(body: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(body), 70_000):
+        yield body[start : start + 70_000]
 
 
 @asynccontextmanager
@@ -240,7 +226,7 @@ def test_consoles_are_piped_and_the_last_one_has_the_serial_line(tmp_path: Path)
             writer.write(b"login: ")
             first = await eventually("session", lambda: far.consoles.get("session-1"))
             assert await asyncio.wait_for(first.get(), 10) == b"login: "
-            await far.console_sends["session-1"]({"type": "websocket.send", "bytes": b"root\n"})
+            await far.console_sockets["session-1"].send(b"root\n")
             assert await asyncio.wait_for(reader.readexactly(5), 10) == b"root\n"
             await consoles.open("server", "session-2", "serial")
             assert await asyncio.wait_for(first.get(), 10) == b""

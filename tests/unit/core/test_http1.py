@@ -85,6 +85,8 @@ class Door:
             return Response(200, [], b"B" * 5_000_000)
         if request.target == b"/fail":
             raise RuntimeError("on purpose")
+        if request.target == b"/split":
+            return Response(200, [("Location", "/a\r\nSet-Cookie: b")], b"")
         if request.target == b"/wait":
             await asyncio.sleep(0)
         parts = [bytes(chunk) async for chunk in request.chunks()]
@@ -198,6 +200,60 @@ def test_what_is_no_http_is_answered_and_closed(raw):
         return status, await reader.read()
 
     assert exchange(talk) in ((400, b""), (431, b""))
+
+
+def test_ten_megabytes_of_header_fields_get_their_answer():
+    """A client that goes on sending reads 431, not a reset, and nothing of it is kept."""
+
+    async def talk(reader, writer):
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nCookie: ")
+        for _ in range(10):
+            writer.write(b"x" * (1 << 20))
+            await writer.drain()
+        return (await answer(reader))[0]
+
+    assert exchange(talk) == 431
+
+
+def test_a_field_of_an_answer_cannot_make_another():
+    async def talk(reader, writer):
+        writer.write(b"GET /split HTTP/1.1\r\nHost: x\r\n\r\n")
+        return (await answer(reader))[1]
+
+    headers = exchange(talk)
+    assert headers["location"] == "/a  set-cookie: b"
+    assert "set-cookie" not in headers
+
+
+def test_a_long_pipeline_lets_others_in():
+    """Two clients: one has a thousand requests waiting, the other's single one is answered before they all are."""
+
+    async def main():
+        server = Server(Door().handle)
+        port = await server.start("127.0.0.1", 0)
+        async with asyncio.timeout(20):
+            eager, eager_writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 20)
+            other, other_writer = await asyncio.open_connection("127.0.0.1", port)
+            eager_writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 1000)
+            other_writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            first = await asyncio.wait(
+                [asyncio.create_task(answers(eager, 1000)), asyncio.create_task(answers(other, 1))],
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            sizes = [task.result() for task in first[0]]
+            await asyncio.gather(*first[1])
+        eager_writer.close()
+        other_writer.close()
+        await server.stop(1)
+        return sizes
+
+    assert asyncio.run(main()) == [1]
+
+
+async def answers(reader, number):
+    for _ in range(number):
+        await answer(reader)
+    return number
 
 
 def test_a_broken_body_is_not_taken_for_whole():

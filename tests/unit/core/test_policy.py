@@ -2,6 +2,7 @@
 
 import pytest
 
+from bivouac.core.call import Call, Caller
 from bivouac.core.policy import Policy, PolicyError, Rule
 
 CREDENTIALS = {"roles": ("member", "reader"), "project_id": "p1", "user_id": "u1", "system_scope": None,
@@ -53,3 +54,30 @@ def test_an_override_wins_and_a_refusal_names_what_is_missing() -> None:
 def test_bad_rules_are_refused_when_read(check: str) -> None:
     with pytest.raises(PolicyError):
         Policy([Rule("x", check)])
+
+
+def test_a_remembered_verdict_is_the_one_that_the_rule_gives() -> None:
+    """For callers that differ in one thing each, asked twice."""
+    checks = [
+        "role:admin", "project_id:%(project_id)s and role:member", "user_id:%(user_id)s", "system_scope:all",
+        "domain_id:d1", "trust_id:t1", "user_domain_id:d1", "project_domain_id:d1", "user_id:u1",
+    ]  # fmt: skip
+    policy = Policy([Rule(f"x{number}", check) for number, check in enumerate(checks)])
+    plain: dict = {"user_id": "u1", "user_name": "u", "project_id": "p1", "roles": ("member",)}
+    callers = [Caller(**plain | one) for one in (
+        {}, {"roles": ("admin",)}, {"roles": ()}, {"user_id": "u2"}, {"project_id": ""}, {"system": True},
+        {"domain_id": "d1", "project_id": ""}, {"trust_id": "t1"}, {"user_domain_id": "d1"},
+        {"project_domain_id": "d1"},
+    )]  # fmt: skip
+    for _ in range(2):
+        for caller in callers:
+            call = Call(caller=caller, policy=policy)
+            for number in range(len(checks)):
+                straight = policy.allows(f"x{number}", call.own_target(), call.credentials)
+                assert call.allows(f"x{number}") is straight, (caller, checks[number])
+
+
+def test_the_keys_that_a_rule_looks_at() -> None:
+    policy = Policy([Rule("x", "rule:owner or role:%(needed)s or (not 'a':%(target.kind)s and role:admin)")])
+    assert policy.keys("x") == {"project_id", "needed", "target.kind"}
+    assert policy.keys("context_is_admin") == frozenset()

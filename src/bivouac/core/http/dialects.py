@@ -29,7 +29,6 @@ STATUS: dict[type[Error], int] = {
     errors.RangeNotSatisfiable: 416,
     errors.Unprocessable: 422,
     errors.RateLimited: 429,
-    errors.HeadersTooLarge: 431,
     errors.OverQuota: 403,
     errors.Locked: 409,
     errors.Unavailable: 503,
@@ -50,7 +49,6 @@ TITLES = {
     416: "Requested Range Not Satisfiable",
     422: "Unprocessable Entity",
     429: "Too Many Requests",
-    431: "Request Header Fields Too Large",
     500: "Internal Server Error",
     503: "Service Unavailable",
 }

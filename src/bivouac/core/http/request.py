@@ -1,25 +1,21 @@
 """What handlers see: a request, a response, a WebSocket."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import parse_qsl, unquote_to_bytes
+from urllib.parse import parse_qsl
 
 import msgspec
 
+from .. import http1
 from ..call import Call
 from ..errors import BadRequest, TooLarge, UnsupportedMediaType
+from ..http1 import BodyTooLarge
 from .routing import Route, Version
 
 if TYPE_CHECKING:
     from .kernel import Application, Mount
 
 T = TypeVar("T")
-Receive = Callable[[], Awaitable[dict[str, Any]]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
-
-
-class ClientGone(Exception):
-    """The client hung up while its body was read."""
 
 
 class Response:
@@ -37,7 +33,7 @@ class Response:
     ):
         self.body = body
         self.status = status
-        self.headers = dict(headers or {})
+        self.headers = dict(headers) if headers else {}
         self.media_type = media_type
         self.stream = stream
 
@@ -48,30 +44,26 @@ class Request:
     __slots__ = (
         "_headers",
         "_query",
-        "_receive",
         "application",
         "body",
         "call",
         "enforced",
+        "message",
         "method",
         "mount",
         "path",
-        "raw_headers",
         "route",
-        "scope",
         "version",
     )
 
-    def __init__(self, application: "Application", mount: "Mount", scope: dict[str, Any], receive: Receive, path: str):
+    def __init__(self, application: "Application", mount: "Mount", message: http1.Request, path: str):
         self.application = application
         self.mount = mount
-        self.scope = scope
-        self._receive = receive
-        self.method: str = scope.get("method", "GET")
+        self.message = message
+        """As it came over the wire."""
+        self.method = message.method
         self.path = path
         """Path below the mount, as sent (percent-encoded)."""
-        self.raw_headers: dict[bytes, bytes] = dict(scope["headers"])
-        """Header fields by lower-case name; of a repeated one the last."""
         self._headers: dict[str, str] | None = None
         self._query: list[tuple[str, str]] | None = None
         self.version: Version = (0, 0)
@@ -86,25 +78,22 @@ class Request:
     def headers(self) -> dict[str, str]:
         """Header fields by lower-case name, repeated ones joined by commas."""
         if self._headers is None:
-            found: dict[str, str] = {}
-            for name, value in self.scope["headers"]:
-                key, text = name.decode("latin-1"), value.decode("latin-1")
-                found[key] = f"{found[key]}, {text}" if key in found else text
-            self._headers = found
+            fields = self.message.headers.items()
+            self._headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in fields}
         return self._headers
 
     def header(self, name: bytes) -> str:
         """One field, empty when absent: for what every request asks, without decoding them all."""
-        value = self.raw_headers.get(name)
+        value = self.message.headers.get(name)
         return value.decode("latin-1") if value is not None else ""
 
     @property
     def query(self) -> list[tuple[str, str]]:
         """Pairs of the query string, in order."""
         if self._query is None:
-            raw: bytes = self.scope["query_string"]
             try:
-                pairs = parse_qsl(raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=1000)
+                text = self.message.query.decode("ascii")
+                pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=1000)
             except ValueError as error:
                 raise BadRequest("The query string is not valid percent-encoded UTF-8.") from error
             if any("\0" in name or "\0" in value for name, value in pairs):
@@ -136,35 +125,23 @@ class Request:
     # --- body ----------------------------------------------------------------------------------------------------
 
     async def stream(self) -> AsyncIterator[bytes]:
-        """The body's chunks as they arrive. Raises ClientGone when it breaks off."""
-        while True:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                raise ClientGone
-            if chunk := message.get("body", b""):
-                yield chunk
-            if not message.get("more_body", False):
-                return
+        """The body's chunks as they arrive. Raises Disconnected when it breaks off."""
+        async for chunk in self.message.chunks():
+            yield bytes(chunk)
 
     async def body_bytes(self, limit: int) -> bytes:
-        """The whole body. Raises TooLarge."""
-        declared = self.headers.get("content-length", "")
-        if declared.isdigit() and int(declared) > limit:
-            raise TooLarge(f"Request is too large: the body may have {limit} bytes.")
-        chunks, size = [], 0
-        async for chunk in self.stream():
-            size += len(chunk)
-            if size > limit:
-                raise TooLarge(f"Request is too large: the body may have {limit} bytes.")
-            chunks.append(chunk)
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        """The whole body. Raises TooLarge, Disconnected."""
+        try:
+            return await self.message.read(limit)
+        except BodyTooLarge as error:
+            raise TooLarge(f"Request is too large: the body may have {limit} bytes.") from error
 
     async def decode_body(self, route: Route) -> Any:
         """The body as the route's Struct. Raises BadRequest, TooLarge, UnsupportedMediaType."""
         raw = await self.body_bytes(route.max_body_bytes)
         if not raw and route.optional_body:
             return None
-        media_type = self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        media_type = self.header(b"content-type").partition(";")[0].strip().lower()
         if media_type and media_type not in route.media_types:
             raise UnsupportedMediaType(f"Content type {media_type} is not one of: {', '.join(route.media_types)}.")
         if b"\\u0000" in raw:
@@ -194,44 +171,13 @@ class Request:
 
 
 class WebSocket:
-    """An accepted-or-not WebSocket of a route with method `WEBSOCKET`."""
+    """What handlers of routes with method `WEBSOCKET` see: the request that opened it, and the socket's own verbs
+    (`http1.WebSocket`)."""
 
-    def __init__(self, request: Request, receive: Receive, send: Send):
+    def __init__(self, request: Request, wire: http1.WebSocket):
         self.request = request
-        self._receive = receive
-        self._send = send
-
-    @property
-    def subprotocols(self) -> list[str]:
-        return list(self.request.scope.get("subprotocols", ()))
-
-    async def accept(self, subprotocol: str | None = None) -> None:
-        message = await self._receive()
-        if message["type"] != "websocket.connect":
-            raise ClientGone
-        await self._send({"type": "websocket.accept", "subprotocol": subprotocol})
-
-    async def receive(self) -> bytes | str | None:
-        """The next message, or None when the other side has closed."""
-        message = await self._receive()
-        if message["type"] == "websocket.disconnect":
-            return None
-        return message["bytes"] if message.get("bytes") is not None else message["text"]
-
-    async def send(self, data: bytes | str) -> None:
-        key = "text" if isinstance(data, str) else "bytes"
-        await self._send({"type": "websocket.send", key: data})
-
-    async def close(self, code: int = 1000, reason: str = "") -> None:
-        await self._send({"type": "websocket.close", "code": code, "reason": reason})
-
-
-def decode_segment(segment: bytes) -> str:
-    """A path segment as text. Raises BadRequest for NUL and for what is not UTF-8."""
-    try:
-        text = unquote_to_bytes(segment).decode()
-    except UnicodeDecodeError as error:
-        raise BadRequest("The path is not valid UTF-8.") from error
-    if "\0" in text:
-        raise BadRequest("The path may not contain NUL.")
-    return text
+        self.subprotocols = wire.subprotocols
+        self.accept = wire.accept
+        self.receive = wire.receive
+        self.send = wire.send
+        self.close = wire.close

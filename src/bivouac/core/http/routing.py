@@ -1,7 +1,9 @@
 """Routes, microversions and the trie that finds a route by its path."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Protocol
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 from msgspec import Struct, field
@@ -91,13 +93,14 @@ class Microversions(Struct, frozen=True):
             )
         return version
 
-    def answer_headers(self, version: Version) -> list[tuple[bytes, bytes]]:
+    @lru_cache(maxsize=1000)  # noqa: B019 - one object a service, for as long as the process lives
+    def answer_headers(self, version: Version) -> tuple[tuple[str, str], ...]:
         """Headers that say which version was served."""
-        said = text(version).encode()
-        headers = [(b"openstack-api-version", self.service.encode() + b" " + said), (b"vary", b"OpenStack-API-Version")]
+        said = text(version)
+        headers = [("openstack-api-version", f"{self.service} {said}"), ("vary", "OpenStack-API-Version")]
         if self.legacy_header:
-            headers += [(self.legacy_header.lower().encode(), said), (b"vary", self.legacy_header.encode())]
-        return headers
+            headers += [(self.legacy_header.lower(), said), ("vary", self.legacy_header)]
+        return tuple(headers)
 
 
 def text(version: Version) -> str:
@@ -117,11 +120,17 @@ class Node:
         self.routes: dict[str, list[tuple[Route, tuple[str, ...]]]] = {}
 
 
+Routes = dict[str, list[tuple[Route, tuple[str, ...]]]]
+"""By method: routes with the names of their parameters."""
+
+
 class Router:
     """All routes of one mount."""
 
     def __init__(self, routes: list[Route]):
         self._root = Node()
+        self._fixed: dict[str, Routes] = {}
+        """Of paths without parameters: fixed segments win everywhere, so these need no walk."""
         self.routes = routes
         for route in routes:
             self._add(route)
@@ -141,10 +150,31 @@ class Router:
             else:
                 node = node.children.setdefault(segment, Node())
         node.routes.setdefault(route.method, []).append((route, tuple(names)))
+        if not names:
+            self._fixed["/".join(_segments(route.path))] = node.routes
 
-    def find(self, segments: list[str]) -> tuple[dict[str, list[tuple[Route, tuple[str, ...]]]], list[str]] | None:
-        """(routes by method, values of the parameters) of a path's decoded segments, or None."""
+    def find(self, path: str) -> tuple[Routes, list[str]] | None:
+        """(routes by method, decoded values of the parameters) of a path as it was sent, or None. Raises BadRequest
+        for a path that is not UTF-8 or holds NUL."""
+        path = path.strip("/")
+        fixed = self._fixed.get(path)
+        if fixed is not None:
+            return fixed, []
+        segments = path.split("/") if path else []
+        if "%" in path or not path.isascii():
+            segments = [decode_segment(one.encode("latin-1")) for one in segments]
         return _find(self._root, segments, 0)
+
+
+def decode_segment(segment: bytes) -> str:
+    """A path segment as text. Raises BadRequest for NUL and for what is not UTF-8."""
+    try:
+        text = unquote_to_bytes(segment).decode()
+    except UnicodeDecodeError as error:
+        raise BadRequest("The path is not valid UTF-8.") from error
+    if "\0" in text:
+        raise BadRequest("The path may not contain NUL.")
+    return text
 
 
 def _find(node: Node, segments: list[str], at: int) -> Any:

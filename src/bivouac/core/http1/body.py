@@ -157,7 +157,7 @@ class Body:
                     self._waiter = None
             chunk = self._ready.popleft()
             yield chunk
-            self._free.append(chunk.obj)
+            self._free.append(chunk.obj)  # type: ignore[arg-type] - all of them are views of our bytearrays
             self._made -= 1
             if self.paused and self._made < BUFFERS:
                 self.paused = False

@@ -34,7 +34,7 @@ def identity_of(request: Request) -> Identity:
 
 def with_catalog(request: Request) -> bool:
     """Whether the answer shall hold the catalog."""
-    return not request.scope["query_string"] or not any(name == "nocatalog" for name, _ in request.query)
+    return not request.message.query or not any(name == "nocatalog" for name, _ in request.query)
 
 
 def signed_request(request: Request) -> SignedRequest | None:

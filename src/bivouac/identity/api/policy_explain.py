@@ -4,7 +4,7 @@ Bivouac's own; OpenStack has nothing like it. The words are those of the 403 tha
 """
 
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote
 
 from msgspec import Struct
 
@@ -37,7 +37,7 @@ def _operation(request: Request, asked: Asked) -> tuple[str, dict[str, str]]:
         below = path.removeprefix(mount.prefix)
         if mount.router is None or below == path and mount.prefix or (below and below[0] != "/"):
             continue
-        found = mount.router.find([unquote(one) for one in below.strip("/").split("/") if one])
+        found = mount.router.find(quote(below, safe="/%"))
         choices = found[0].get(asked.method.upper()) if found else None
         if found and not choices and asked.method.upper() == "HEAD":
             choices = found[0].get("GET")

@@ -90,7 +90,7 @@ def collection(request: Request, key: str, items: list[Any]) -> dict[str, Any]:
 
 
 def _self(request: Request) -> str:
-    raw = request.scope["query_string"].decode("latin-1")
+    raw = request.message.query.decode("latin-1")
     return f"{request.url}?{raw}" if raw else request.url
 
 
