@@ -106,7 +106,7 @@ class Cloud:
         )
 
     def _loops(self) -> list[Loop]:
-        upkeep = Upkeep(self.store, self.clock, self.settings.security.token_lifetime_s)
+        upkeep = Upkeep(self.identity)
         return [upkeep, *image_loops.loops(self.image), *self.compute.loops(), self.projection]
 
     def _daemons(self) -> dict[str, str]:
@@ -141,7 +141,8 @@ class Cloud:
 
 
 def build(settings: Settings, clock: Clock | None = None) -> Cloud:
-    """Open (and migrate) the store, make what a first start needs, and put the services together. Raises StateError."""
+    """Open (and migrate) the store, make what a first start needs, and put the services together. Raises StateError,
+    VaultError."""
     clock = clock or Clock()
     _check_state(settings.control_path)
     store = open_store(settings.database.url, settings.control_path / "bivouac.db")
@@ -149,7 +150,9 @@ def build(settings: Settings, clock: Clock | None = None) -> Cloud:
         log.info("migrated the database", extra={"migrations": applied})
     password = admin_password(settings.control_path / "admin-password")
     store.write_now(_first_time, settings, clock.now(), password)
-    return Cloud(settings, clock, store)
+    cloud = Cloud(settings, clock, store)
+    store.write_now(cloud.identity.vault.upkeep, clock.now())
+    return cloud
 
 
 def _check_state(path: Path) -> None:

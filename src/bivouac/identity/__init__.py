@@ -8,6 +8,7 @@
 - `authenticate` is what every request of every service goes through: a cache of proven tokens. A rule that changes
   something a token depends on calls `revocation.forget`; its bell drops the entries before the writer is answered,
   and in other processes as fast as the database passes bells on.
+- `vault` seals the credentials that users keep here.
 - `login` proves passwords, tokens, application credentials, one-time passcodes and OAuth signatures.
 - `api/` holds routes and wire shapes; `policy` the default rules, named as Keystone's.
 """

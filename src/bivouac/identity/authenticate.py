@@ -13,6 +13,7 @@ from .memory import Memory
 from .service.access_keys import prove_access_key
 from .service.validity import MICROSECONDS, Proven, Refused, prove
 from .tokens import InvalidToken, Keys
+from .vault import Vault
 
 KEYS_BELL = "identity.keys"
 TOKEN, ACCESS_KEY = "token", "access key"
@@ -22,8 +23,9 @@ TOKEN, ACCESS_KEY = "token", "access key"
 class Authenticator:
     """Proves tokens for one process."""
 
-    def __init__(self, store: Store, clock: Clock):
+    def __init__(self, store: Store, clock: Clock, vault: Vault):
         self._clock = clock
+        self._vault = vault
         self.keys = Keys(store)
         self.memory = Memory(store, clock)
         store.on_bell(self._bell)
@@ -70,7 +72,8 @@ class Authenticator:
         """
         now = self._clock.now()
         try:
-            return await self.memory.read((ACCESS_KEY, access), float("inf"), prove_access_key, access, now)
+            key = (ACCESS_KEY, access)
+            return await self.memory.read(key, float("inf"), prove_access_key, self._vault, access, now)
         except Refused:
             return None
 

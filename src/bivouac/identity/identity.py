@@ -6,6 +6,7 @@ from ..core.store import Store
 from .authenticate import Authenticator
 from .catalog import Catalogs
 from .login import Login
+from .vault import Vault
 
 
 class Identity:
@@ -15,6 +16,7 @@ class Identity:
         self.store = store
         self.clock = clock
         self.settings = settings
-        self.authenticator = Authenticator(store, clock)
+        self.vault = Vault(settings.control_path / "credential-key")
+        self.authenticator = Authenticator(store, clock, self.vault)
         self.catalogs = Catalogs(store)
-        self.login = Login(store, clock, self.authenticator, settings.security)
+        self.login = Login(store, clock, self.authenticator, settings.security, self.vault)

@@ -24,6 +24,7 @@ from .service.scope import ScopeRequest, unauthorized
 from .service.token_issue import Verified, issue, issue_again, needs_write
 from .service.validity import MICROSECONDS, Proven
 from .tokens import RECEIPT, InvalidToken, Token, new_audit_id
+from .vault import Vault
 
 RECEIPT_LIFETIME_S = 300
 LOGIN, USER = "login", "user"
@@ -78,11 +79,12 @@ class Partial(Exception):
 class Login:
     """Logs users in, for one process."""
 
-    def __init__(self, store: Store, clock: Clock, authenticator: Authenticator, security: Security):
+    def __init__(self, store: Store, clock: Clock, authenticator: Authenticator, security: Security, vault: Vault):
         self._store = store
         self._clock = clock
         self._authenticator = authenticator
         self._security = security
+        self._vault = vault
         self._passwords = Verifier()
 
     async def issue(
@@ -213,7 +215,7 @@ class Login:
         now = self._clock.now()
         if user is None or payload.user.passcode is None or not login_facts.may_try(user, self._security, now):
             raise unauthorized()
-        secrets = await self._store.read(login_facts.totp_secrets, user.id)
+        secrets = await self._store.read(login_facts.totp_secrets, self._vault, user.id)
         given = payload.user.passcode
         if not any(one_time.fits(secret, given, now) for secret in secrets):
             if self._security.lockout_failure_attempts:

@@ -1,11 +1,11 @@
-"""Upkeep: tokens' keys are rotated, and what no living token can need any more is dropped.
+"""Upkeep: the keys of tokens and of credentials are rotated, and what no living token can need any more is dropped.
 
 One key, `upkeep`, always due; the rules decide by the clock, so running twice does nothing twice.
 """
 
-from ..core.clock import Clock
-from ..core.store import Store, Tx
+from ..core.store import Tx
 from . import revocation, tokens
+from .identity import Identity
 from .records import RequestToken
 
 KEY = "upkeep"
@@ -18,16 +18,18 @@ class Upkeep:
     interval_s = 600.0
     concurrency = 1
 
-    def __init__(self, store: Store, clock: Clock, token_lifetime_s: float):
-        self._store = store
-        self._clock = clock
-        self._token_lifetime_s = token_lifetime_s
+    def __init__(self, identity: Identity):
+        self._store = identity.store
+        self._clock = identity.clock
+        self._vault = identity.vault
+        self._token_lifetime_s = identity.settings.security.token_lifetime_s
 
     async def due(self) -> list[str]:
         return [KEY]
 
     async def step(self, key: str) -> float | None:
         await self._store.write(upkeep, self._clock.now(), self._token_lifetime_s)
+        await self._store.write(self._vault.upkeep, self._clock.now())
         return None
 
 

@@ -123,6 +123,16 @@ class TokenKey(Row, frozen=True, kw_only=True):
     created_at: float
 
 
+class CredentialKey(Row, frozen=True, kw_only=True):
+    """A key that credentials are sealed with, itself wrapped by the key of the state directory."""
+
+    TABLE: ClassVar[str] = "credential_keys"
+    SECRET: ClassVar[frozenset[str]] = frozenset({"wrapped"})
+    id: int
+    wrapped: bytes
+    created_at: float
+
+
 class RevocationEvent(Row, frozen=True, kw_only=True):
     """What became void when (Keystone's OS-REVOKE). With an `audit_id` it voids that one token."""
 
@@ -197,6 +207,8 @@ class Credential(Row, frozen=True, kw_only=True):
     user_id: str
     type: str
     blob: str
+    """Sealed by the key `key_id` (see `vault`); as the user gave it when that is None."""
+    key_id: int | None = None
     project_id: str | None = None
     trust_id: str | None = None
     application_credential_id: str | None = None

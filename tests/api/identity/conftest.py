@@ -3,6 +3,7 @@
 import contextlib
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -57,11 +58,11 @@ def run_rules_twice(store: Store) -> None:
 class Cloud:
     """The application and a client of it."""
 
-    def __init__(self, store: Store, security: Security):
+    def __init__(self, store: Store, security: Security, state: Path):
         self.store = store
         run_rules_twice(store)
         self.clock = ManualClock()
-        self.settings = Settings(security=security)
+        self.settings = Settings(state=str(state), security=security)
         self.made: Made = store.write_now(
             lambda tx: bootstrap(tx, now=self.clock.now(), admin_password=ADMIN_PASSWORD, services=SERVICES)
         )
@@ -147,9 +148,9 @@ class Cloud:
 
 
 @pytest.fixture
-def make_cloud(make_store: Callable[..., Store]) -> Iterator[Callable[..., Cloud]]:
+def make_cloud(make_store: Callable[..., Store], tmp_path: Path) -> Iterator[Callable[..., Cloud]]:
     """Gives a function that makes a cloud with these rules for passwords."""
-    yield lambda **security: Cloud(make_store("bivouac.identity"), Security(**security))
+    yield lambda **security: Cloud(make_store("bivouac.identity"), Security(**security), tmp_path)
 
 
 @pytest.fixture

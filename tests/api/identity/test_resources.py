@@ -342,7 +342,7 @@ def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
     store = open_store("", tmp_path_factory.mktemp("fuzz") / "db")
     store.migrate(["bivouac.core", "bivouac.identity"])
-    yield Cloud(store, Security(lockout_failure_attempts=3))
+    yield Cloud(store, Security(lockout_failure_attempts=3), tmp_path_factory.mktemp("state"))
     store.close()
 
 

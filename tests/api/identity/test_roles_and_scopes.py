@@ -185,7 +185,7 @@ def everybody(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
     store = open_store("", tmp_path_factory.mktemp("matrix") / "db")
     store.migrate(["bivouac.core", "bivouac.identity"])
-    cloud = Cloud(store, Security())
+    cloud = Cloud(store, Security(), tmp_path_factory.mktemp("state"))
     project = cloud.make("project", name="p", domain_id="default")["id"]
     tokens = {"admin": cloud.admin}
     for kind, role, target in (

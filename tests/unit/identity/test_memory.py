@@ -2,14 +2,17 @@
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from msgspec import Struct
 
 from bivouac.core.clock import ManualClock
+from bivouac.core.settings import Settings
 from bivouac.core.store import Store, Tx
 from bivouac.identity import memory as memories
 from bivouac.identity import revocation
+from bivouac.identity.identity import Identity
 from bivouac.identity.loops import Upkeep
 from bivouac.identity.memory import Memory
 from bivouac.identity.records import RevocationEvent, TokenKey
@@ -80,9 +83,9 @@ def test_time_capacity_and_values_that_depend_on_nothing(
     assert memory._by_subject == {}
 
 
-def test_upkeep_run_twice_does_nothing_twice(store: Store) -> None:
+def test_upkeep_run_twice_does_nothing_twice(store: Store, tmp_path: Path) -> None:
     clock = ManualClock(1_000_000.0)
-    loop = Upkeep(store, clock, 3600)
+    loop = Upkeep(Identity(store, clock, Settings(state=str(tmp_path))))
 
     def step() -> tuple[int, int]:
         for key in asyncio.run(loop.due()) * 2:

@@ -52,26 +52,28 @@ def view(request: Request, row: Credential) -> dict[str, Any]:
 
 async def list_credentials(request: Request) -> dict[str, Any]:
     filters = {name: value for name in ("user_id", "type") if (value := request.query_value(name)) is not None}
-    rows = await request.read(credentials.list_credentials, filters)
+    rows = await request.read(credentials.list_credentials, identity_of(request).vault, filters)
     return shapes.listing(request, "credentials", rows, lambda row: view(request, row))
 
 
 async def create_credential(request: Request) -> dict[str, Any]:
     known, extra = shapes.decode(CredentialBody, request.body)
     row = await request.write(
-        credentials.create, known.type, known.blob, known.user_id, known.project_id, extra
+        credentials.create, identity_of(request).vault, known.type, known.blob, known.user_id, known.project_id, extra
     )
     return {"credential": view(request, row)}
 
 
 async def show_credential(request: Request, credential_id: str) -> dict[str, Any]:
-    return {"credential": view(request, await request.read(credentials.get, credential_id))}
+    row = await request.read(credentials.show, identity_of(request).vault, credential_id)
+    return {"credential": view(request, row)}
 
 
 async def update_credential(request: Request, credential_id: str) -> dict[str, Any]:
     shapes.same_id(request.body, credential_id)
     known, extra = shapes.decode(CredentialChanges, request.body)
-    row = await request.write(credentials.update, credential_id, {**shapes.changes(known), **extra})
+    changes = {**shapes.changes(known), **extra}
+    row = await request.write(credentials.update, identity_of(request).vault, credential_id, changes)
     return {"credential": view(request, row)}
 
 
@@ -95,7 +97,7 @@ def key_view(request: Request, row: Credential) -> dict[str, Any]:
 
 
 async def list_keys(request: Request, user_id: str) -> dict[str, Any]:
-    rows = await request.read(credentials.list_keys, user_id)
+    rows = await request.read(credentials.list_keys, identity_of(request).vault, user_id)
     return shapes.collection(request, "credentials", [key_view(request, row) for row in rows])
 
 
@@ -103,12 +105,13 @@ async def create_key(request: Request, user_id: str) -> dict[str, Any]:
     project_id = request.body.tenant_id or request.body.project_id
     if not project_id:
         raise BadRequest("An EC2 key needs a tenant_id: the project that it is for.")
-    row = await request.write(credentials.create_key, user_id, project_id)
+    row = await request.write(credentials.create_key, identity_of(request).vault, user_id, project_id)
     return {"credential": key_view(request, row)}
 
 
 async def show_key(request: Request, user_id: str, credential_id: str) -> dict[str, Any]:
-    return {"credential": key_view(request, await request.read(credentials.get_key, user_id, credential_id))}
+    row = await request.read(credentials.show_key, identity_of(request).vault, user_id, credential_id)
+    return {"credential": key_view(request, row)}
 
 
 async def delete_key(request: Request, user_id: str, credential_id: str) -> None:

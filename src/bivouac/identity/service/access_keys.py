@@ -5,6 +5,7 @@ from msgspec.structs import replace
 from ...core.store import Tx
 from ..records import AccessToken, ApplicationCredential, Credential, Trust
 from ..tokens import Token, new_audit_id
+from ..vault import Vault
 from .credentials import secret_of
 from .validity import MICROSECONDS, Proven, Refused, prove
 
@@ -12,7 +13,7 @@ METHOD = "ec2credential"
 LIFETIME_S = 3600
 
 
-def prove_access_key(tx: Tx, access: str, now: float) -> Proven:
+def prove_access_key(tx: Tx, vault: Vault, access: str, now: float) -> Proven:
     """The key's owner on the key's project, as a token made now would show it. Raises Refused."""
     row = tx.first(Credential, "WHERE access = ?", access)
     if row is None or row.type != "ec2" or row.project_id is None:
@@ -42,4 +43,4 @@ def prove_access_key(tx: Tx, access: str, now: float) -> Proven:
         access_token_id=row.access_token_id or "",
     )
     proven = prove(tx, token)
-    return replace(proven, access_secret=secret_of(row), subjects=(*proven.subjects, access))
+    return replace(proven, access_secret=secret_of(vault.open(tx, row)), subjects=(*proven.subjects, access))

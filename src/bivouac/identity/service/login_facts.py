@@ -7,6 +7,7 @@ from ...core.settings import Security
 from ...core.store import Tx
 from .. import revocation
 from ..records import ApplicationCredential, Credential, Nonce, Project, User
+from ..vault import Vault
 from . import scope as scopes
 
 DAY_S = 86_400.0
@@ -122,9 +123,10 @@ def find_application_credential(
     return tx.first(ApplicationCredential, "WHERE user_id = ? AND name = ?", user.id, name), user
 
 
-def totp_secrets(tx: Tx, user_id: str) -> list[str]:
+def totp_secrets(tx: Tx, vault: Vault, user_id: str) -> list[str]:
     """The user's seeds for one-time passcodes, in base32."""
-    return [row.blob for row in tx.select(Credential, "WHERE user_id = ? AND type = 'totp'", user_id)]
+    rows = tx.select(Credential, "WHERE user_id = ? AND type = 'totp'", user_id)
+    return [vault.open(tx, row).blob for row in rows]
 
 
 def use_once(tx: Tx, nonce: str, now: float, keep_s: float) -> bool:
