@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import threading
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -14,8 +15,10 @@ from botocore.client import Config
 
 from bivouac.core.call import Caller
 from bivouac.core.http1 import Server
+from bivouac.objects.caller import Caller as SwiftCaller
 from bivouac.objects.identity import Unavailable
 from bivouac.objects.store import EmbeddedStore
+from bivouac.objects.swift.door import SwiftDoor
 from bivouac.s3.door import S3Door
 from bivouac.s3.lifecycle_loop import LifecycleLoop
 from bivouac.s3.request import Credential
@@ -70,13 +73,45 @@ class Service:
             now=lambda: time.time() + self.ahead_s,
         )
         self.lifecycle = LifecycleLoop(self.door, day_s=DAY_S)
-        server = Server(self.door.handle)
+        server, swift = Server(self.door.handle), Server(self._swift_door().handle)
         self.port = await server.start("127.0.0.1", 0)
+        self.swift_port = await swift.start("127.0.0.1", 0)
         self._ready.set()
         await self.stopping.wait()
-        await server.stop()
+        await asyncio.gather(server.stop(), swift.stop())
         await self.door.close()
         await self.store.close()
+
+    def _swift_door(self) -> SwiftDoor:
+        """The other dialect's door to the same store. A token is the name of an access key."""
+
+        async def authenticate(token: str) -> SwiftCaller | None:
+            found = self.credentials.get(token)
+            if found is None:
+                return None
+            who = found.caller
+            names = who.user_id, who.user_name, "default", who.project_id, who.project_name, "default"
+            return SwiftCaller(*names, frozenset(who.roles))
+
+        return SwiftDoor(self.store, authenticate, unseal=self.door.unseal)
+
+    def swift(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: dict[str, str] | None = None,
+        name: str = "main",
+    ) -> tuple[int, dict[str, str], bytes]:
+        """Status, headers and body of a Swift request on the account of `name`'s project."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.swift_port, timeout=60)
+        try:
+            account = f"/v1/AUTH_{self.credentials[name].caller.project_id}"
+            connection.request(method, account + path, body, {"X-Auth-Token": name} | (headers or {}))
+            answer = connection.getresponse()
+            return answer.status, {key.lower(): value for key, value in answer.getheaders()}, answer.read()
+        finally:
+            connection.close()
 
     def run(self, make: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
         """Run a coroutine on the service's loop."""

@@ -46,11 +46,11 @@ async def run(settings: Settings, identity: Identity | None = None, ready: async
     host = settings.http.host
     servers: list[Any] = []
     try:
+        s3 = await open_door(store, settings, identity)
         rates = RateLimit(settings.object_store.account_writes, settings.object_store.container_writes)
-        swift = Server(SwiftDoor(store, identity.authenticate, rates).handle)
+        swift = Server(SwiftDoor(store, identity.authenticate, rates, s3.door.unseal).handle)
         await swift.start(host, settings.object_store.swift_port)
         servers.append(swift)
-        s3 = await open_door(store, settings, identity)
         await s3.start(host, settings.object_store.s3_port)
         servers.append(s3)
         loops = [loop.create_task(expirer.run(store)), loop.create_task(auditor.run())]

@@ -15,11 +15,12 @@ from pathlib import Path
 from bivouac.core.http1 import Disconnected, Response
 from bivouac.core.http1 import Request as HttpRequest
 from bivouac.identity.access_rules import allow
-from bivouac.objects import measures
+from bivouac.objects import measures, sealed
 from bivouac.objects.identity import Unavailable
+from bivouac.objects.sealed import ReadPlain, Sealed
 from bivouac.objects.store import errors as store_errors
-from bivouac.objects.store.interface import Store
-from bivouac.s3 import names, websites
+from bivouac.objects.store.interface import ObjectRecord, Store
+from bivouac.s3 import encryption, names, websites
 from bivouac.s3.authenticate import Authenticator, Lookup
 from bivouac.s3.call import Call, new_request_id
 from bivouac.s3.delivery import LogDelivery
@@ -28,6 +29,7 @@ from bivouac.s3.encryption import MasterKeys
 from bivouac.s3.errors import S3Error, error_body
 from bivouac.s3.events import Events
 from bivouac.s3.operations import find
+from bivouac.s3.operations.reading import decrypted
 from bivouac.s3.preflight import preflight
 from bivouac.s3.refusals import refusal
 from bivouac.s3.request import Request
@@ -68,6 +70,17 @@ class S3Door:
         self.logs = LogDelivery(store, directory / "s3-logs", region, now)
         self.events = Events(region)
         self.names: dict[str, str] = {}
+
+    def unseal(self, record: ObjectRecord) -> ReadPlain:
+        """What another door reads an encrypted object with. Raises Sealed: SSE-C's keys are the clients'."""
+        envelope = encryption.load(record.documents[sealed.DOCUMENT])
+        if envelope.kind != "SSE-S3":
+            raise Sealed("The object is encrypted with its owner's key (SSE-C). Only S3 clients with it can read it.")
+        try:
+            key = self.masters.unwrap(envelope)
+        except S3Error as error:
+            raise Sealed(error.message) from error
+        return lambda offset, length: decrypted(self.store, record, key, offset, length)
 
     def display_name(self, project: str) -> str:
         """The name of a project, if one of its members was here since the start; else its id."""

@@ -33,7 +33,6 @@ from msgspec import Struct
 
 from bivouac.s3.errors import S3Error
 
-DOCUMENT = "s3:encryption-key"
 CUSTOMER = "x-amz-server-side-encryption-customer-"
 COPY_SOURCE = "x-amz-copy-source-server-side-encryption-customer-"
 BLOCK = 16

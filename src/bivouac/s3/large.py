@@ -14,6 +14,7 @@ from urllib.parse import unquote
 
 import msgspec
 
+from bivouac.objects.sealed import is_sealed
 from bivouac.objects.store.errors import NoSuchContainer, NoSuchObject
 from bivouac.objects.store.interface import Container, Kind, Listing, ObjectRecord, Piece, Store
 from bivouac.s3.errors import S3Error
@@ -100,6 +101,8 @@ async def pieces(
         for one in await _dynamic(store, container, record):
             taken = min(one.size - offset, length) if offset < one.size else 0
             if taken > 0:
+                if is_sealed(one):
+                    raise _broken(f"its segment {one.name} is encrypted")
                 out += await store.read(one, offset, taken)
             offset, length = max(offset - one.size, 0), length - max(taken, 0)
         return out
@@ -123,6 +126,8 @@ async def _segment(
         found = await store.get_object(source, key)
     except (NoSuchContainer, NoSuchObject):
         raise _broken(f"its segment {segment.name} is gone") from None
+    if is_sealed(found):
+        raise _broken(f"its segment {segment.name} is encrypted")
     if found.etag != segment.hash:
         raise _broken(f"its segment {segment.name} has changed")
     if found.kind is Kind.STATIC_LARGE:

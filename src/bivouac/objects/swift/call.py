@@ -5,15 +5,14 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from time import gmtime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 from bivouac.core.http1 import Request
 from bivouac.objects.caller import Caller
+from bivouac.objects.sealed import Unseal, nobody_can
+from bivouac.objects.store.interface import Store
 from bivouac.objects.swift.errors import Refusal
-
-if TYPE_CHECKING:
-    from bivouac.objects.store.interface import Store
 
 RESELLER_PREFIX = "AUTH_"
 MOUNT = b"/object-store"  # the catalog's path; the plain one is served as well
@@ -59,15 +58,23 @@ class Call:
 
     __slots__ = (
         "request", "store", "path", "method", "account", "container", "name", "caller", "trans_id", "override",
-        "scope", "owner", "referrer", "_params",
+        "scope", "owner", "referrer", "unseal", "_params",
     )  # fmt: skip
 
-    def __init__(self, request: Request, store: Store, path: Path, caller: Caller | None, trans_id: str) -> None:
+    def __init__(
+        self,
+        request: Request,
+        store: Store,
+        path: Path,
+        caller: Caller | None,
+        trans_id: str,
+        unseal: Unseal = nobody_can,
+    ) -> None:
         self.request, self.store, self.path, self.caller, self.trans_id = request, store, path, caller, trans_id
         self.method = request.method
         self.account, self.container, self.name = path.account, path.container, path.object
         self.override = self.owner = False
-        self.scope = ""
+        self.scope, self.unseal = "", unseal
         self._params: dict[str, str] | None = None
         self.referrer = request.header("referer") if b"referer" in request.headers else ""
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import unquote
 
 from bivouac.core.http1 import BodyTooLarge, Response
 from bivouac.core.http1.sending import http_date
+from bivouac.objects.sealed import DOCUMENT, is_sealed
 from bivouac.objects.store.errors import NoSuchContainer, NoSuchObject
 from bivouac.objects.store.interface import Container, CopySource, Kind, ObjectRecord, PutObject, Staged
 from bivouac.objects.swift import large, objects, ranges, symlinks
@@ -76,6 +78,8 @@ async def restore(call: Call, target: Container, version: int | None, null_versi
     if record.kind == Kind.DELETE_MARKER:
         raise Refusal(404)
     new = _carried(record)
+    if is_sealed(record):  # the bytes stay as they lie, and so must what opens them
+        new["documents"] |= {DOCUMENT: record.documents[DOCUMENT]}
     stored = await call.store.put_object(PutObject(target, call.name, CopySource(record), **new))
     return objects.created(target, stored)
 
@@ -159,27 +163,37 @@ async def _new(call: Call, record: ObjectRecord, target: Container) -> dict[str,
     if record.kind in (Kind.STATIC_LARGE, Kind.DYNAMIC_LARGE) and call.param("multipart-manifest") != "get":
         new |= {"kind": Kind.PLAIN, "manifest": None, "documents": {}, "size": None, "etag": None}
         new["headers"].pop("x-object-manifest", None)
-    elif record.kind == Kind.PLAIN and b"range" in call.request.headers:
+    elif is_sealed(record):
+        new |= {"documents": {}, "checksums": {}, "etag": None}  # the copy is not encrypted
+    if record.kind == Kind.PLAIN and b"range" in call.request.headers:
         wanted = ranges.parse(call.request.header("range"), record.size)
         if wanted is not None:
             if len(wanted) != 1:
                 raise Refusal(416)
-            new |= {"_range": wanted[0], "size": None, "etag": None, "checksums": {}}
+            new |= {"_range": wanted[0], "size": None, "etag": None, "checksums": {}, "documents": {}}
     new |= {key: given[key] for key in ("conditions", "owner") if key in given}
     new["archive"] = await archive_of(call, target)
     return new
 
 
 async def _body(call: Call, record: ObjectRecord, new: dict[str, Any]) -> CopySource | Staged:
+    if is_sealed(record):
+        offset, length = new.pop("_range", (0, record.size))
+        return await _staged(call, call.unseal(record)(offset, length), length)
     if new["kind"] == record.kind:
         return CopySource(record, *new.pop("_range", (0, None)))
     read = large.reader(call, record) if record.kind == Kind.STATIC_LARGE else (await large.dynamic(call, record))[2]
     size = record.size if record.kind == Kind.STATIC_LARGE else (await large.dynamic(call, record))[0]
+    return await _staged(call, await read(0, size), size)
+
+
+async def _staged(call: Call, pieces: AsyncIterator[Any], size: int) -> Staged:
+    """Bytes that are copied because they cannot be shared."""
     if size > MAX_FILE_SIZE:
         raise BodyTooLarge
     upload = call.store.upload(size)
     try:
-        async for piece in await read(0, size):
+        async for piece in pieces:
             if isinstance(piece, bytes):
                 await upload.write(piece)
                 continue

@@ -13,6 +13,7 @@ from bivouac.core.http1 import Request, Response
 from bivouac.identity.access_rules import allow
 from bivouac.objects import measures
 from bivouac.objects.caller import Authenticate
+from bivouac.objects.sealed import Unseal, nobody_can
 from bivouac.objects.store.interface import Store
 from bivouac.objects.swift import access, accounts, bulk, containers, cors, limits, objects, tempurl
 from bivouac.objects.swift.call import MOUNT, Call, parse_path
@@ -29,10 +30,17 @@ SWIFT_VERSION = "2.36.0"
 
 
 class SwiftDoor:
-    """`handle` is what the server calls. `authenticate` is asked on every request that has a token."""
+    """`handle` is what the server calls. `authenticate` is asked on every request that has a token,
+    `unseal` for the bytes of an encrypted object."""
 
-    def __init__(self, store: Store, authenticate: Authenticate, rate_limit: RateLimit | None = None) -> None:
-        self._store, self._authenticate = store, authenticate
+    def __init__(
+        self,
+        store: Store,
+        authenticate: Authenticate,
+        rate_limit: RateLimit | None = None,
+        unseal: Unseal = nobody_can,
+    ) -> None:
+        self._store, self._authenticate, self._unseal = store, authenticate, unseal
         # 21 hexadecimal digits: this process, then a number.
         self._process, self._numbers = secrets.token_hex(6), itertools.count(1)
         limited = rate_limit.info() if rate_limit is not None else {}
@@ -50,7 +58,7 @@ class SwiftDoor:
             else:
                 token = request.header("x-auth-token") or request.header("x-storage-token")
                 caller = await self._authenticate(token) if token else None
-                call = Call(request, self._store, path, caller, trans_id)
+                call = Call(request, self._store, path, caller, trans_id, self._unseal)
                 response = await self._dispatch(call, bool(token))
         except Exception as error:
             refused = refusal(error)

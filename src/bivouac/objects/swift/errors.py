@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bivouac.core.http1 import BodyTooLarge, Response
 from bivouac.objects.identity import Unavailable
+from bivouac.objects.sealed import Sealed
 from bivouac.objects.store import errors as store
 
 TITLES = {
@@ -70,6 +71,8 @@ def refusal(error: Exception) -> Refusal | None:
     """The answer to an error of the store; None if it is none of its refusals."""
     if isinstance(error, Refusal):
         return error
+    if isinstance(error, Sealed):
+        return Refusal(403, str(error))
     if isinstance(error, store.QuotaExceeded):
         return Refusal(413, "Upload exceeds quota.")
     for kind, status, text in _STORE_ERRORS:

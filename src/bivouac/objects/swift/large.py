@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from bivouac.core.http1 import Response
+from bivouac.objects.sealed import is_sealed
 from bivouac.objects.store.errors import NoSuchContainer, NoSuchObject
 from bivouac.objects.store.interface import Container, DeleteObject, Kind, Listing, ObjectRecord, PutObject
 from bivouac.objects.swift import bulk, objects, ranges, symlinks
@@ -254,6 +255,9 @@ async def _segment_pieces(
         raise Refusal(409, f"Segment {segment['name']} of {manifest.name} has changed")
     if record.kind == Kind.STATIC_LARGE:
         async for piece in _static_pieces(call, record, offset, length, depth + 1):
+            yield piece
+    elif is_sealed(record):
+        async for piece in call.unseal(record)(offset, length):
             yield piece
     else:
         for piece in await call.store.read(record, offset, length):

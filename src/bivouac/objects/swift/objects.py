@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import mimetypes
 import time
+from collections.abc import AsyncIterator
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote
 
 from bivouac.core.http1 import BodyTooLarge, Response
 from bivouac.core.http1.sending import http_date
+from bivouac.objects.sealed import is_sealed
 from bivouac.objects.store.interface import (
     Conditions,
     Container,
@@ -105,6 +107,8 @@ async def send(
         part = large.part(call, record)
     elif record.kind == Kind.DYNAMIC_LARGE and call.param("multipart-manifest") != "get":
         size, etag, read = await large.dynamic(call, record)
+    elif is_sealed(record):
+        read = sealed_reader(call, record)
     elif data is not None:
         found = data
 
@@ -129,6 +133,17 @@ async def send(
     elif b"range" in request.headers and _range_applies(request.headers, etag, record.modified):
         wanted = ranges.parse(request.header("range"), size)
     return await ranges.respond(headers, size, wanted, read, content_type, call.method == "HEAD")
+
+
+def sealed_reader(call: Call, record: ObjectRecord) -> ranges.Read:
+    """Reads what S3's door encrypted. Raises Sealed, but not for HEAD, which reads nothing."""
+    plain = call.unseal(record) if call.method != "HEAD" else None
+
+    async def read(offset: int, length: int) -> AsyncIterator[bytes]:
+        assert plain is not None
+        return plain(offset, length)
+
+    return read
 
 
 def object_headers(container: Container, record: ObjectRecord, etag: str) -> list[tuple[str, str]]:

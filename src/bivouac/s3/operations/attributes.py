@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bivouac.core.http1 import Response
+from bivouac.objects import sealed
 from bivouac.s3 import checksums, conditions, encryption, xml
 from bivouac.s3.call import Call
 from bivouac.s3.documents import keys
@@ -30,7 +31,7 @@ async def get(call: Call) -> Response:
             ArgumentValue=",".join(asked),
         )
     record = await find_version(call, "s3:GetObjectAttributes", "READ")
-    text = record.documents.get(encryption.DOCUMENT)
+    text = record.documents.get(sealed.DOCUMENT)
     customer = encryption.customer_key(call.request.headers)
     if text is not None:
         encryption.data_key(encryption.load(text), customer, call.door.masters)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from urllib.parse import unquote
 
 from bivouac.core.http1 import Response
+from bivouac.objects import sealed
 from bivouac.objects.store.errors import NoSuchContainer, NoSuchObject
 from bivouac.objects.store.interface import (
     Container,
@@ -89,7 +90,7 @@ async def find_source(call: Call) -> Source:
         container, record = await large.resolve(call.store, container, record)
     conditions.check_read(headers, record.etag, record.modified, PREFIX, copying=True)
     customer = encryption.customer_key(headers, encryption.COPY_SOURCE)
-    text = record.documents.get(encryption.DOCUMENT)
+    text = record.documents.get(sealed.DOCUMENT)
     if text is None:
         encryption.refuse_key(customer)
         return Source(container, record, None, version_text is not None)
@@ -100,7 +101,7 @@ async def find_source(call: Call) -> Source:
 async def _plain(call: Call, source: Source, offset: int, length: int) -> AsyncIterator[bytes]:
     """The source's bytes, decrypted."""
     if source.key is not None:
-        async for data in decrypted(call, source.record, source.key, offset, length):
+        async for data in decrypted(call.store, source.record, source.key, offset, length):
             yield data
         return
     pieces: list[Piece]
@@ -209,7 +210,7 @@ async def _copy(
         if made is not None:
             etag = encryption.etag_of(made[0], made[1], etag)
     if made is not None:
-        attributes.documents[encryption.DOCUMENT] = encryption.dump(made[0])
+        attributes.documents[sealed.DOCUMENT] = encryption.dump(made[0])
         answer += encryption.headers_of(made[0]).items()
     stored = await call.store.put_object(
         PutObject(

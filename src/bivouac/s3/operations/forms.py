@@ -9,6 +9,7 @@ import re
 from urllib.parse import quote
 
 from bivouac.core.http1 import Response
+from bivouac.objects import sealed
 from bivouac.objects.store.interface import PutObject
 from bivouac.s3 import access, checksums, encryption, names, xml
 from bivouac.s3.call import Call
@@ -111,7 +112,7 @@ async def post_object(call: Call) -> Response:
     made = new_key(call, container)
     received, answer = _received(call, data), []
     if made is not None:
-        attributes.documents[encryption.DOCUMENT] = encryption.dump(made[0])
+        attributes.documents[sealed.DOCUMENT] = encryption.dump(made[0])
         answer = list(encryption.headers_of(made[0]).items())
         received.body = encryption.Stream(made[1]).update(data)
     stored = await call.store.put_object(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from bivouac.core.http1 import Response
+from bivouac.objects import sealed
 from bivouac.objects.store.errors import NoSuchObject, NoSuchUpload
 from bivouac.objects.store.interface import CompleteMultipart, Container, CreateMultipart, Multipart, Part
 from bivouac.s3 import access, checksums, conditions, encryption, xml
@@ -45,7 +46,7 @@ async def create(call: Call) -> Response:
     made = new_key(call, container)
     answer: list[tuple[str, str]] = []
     if made is not None:
-        attributes.documents[encryption.DOCUMENT] = encryption.dump(made[0])
+        attributes.documents[sealed.DOCUMENT] = encryption.dump(made[0])
         answer += encryption.headers_of(made[0]).items()
     algorithm = call.header("x-amz-checksum-algorithm")
     if algorithm is not None:
@@ -100,7 +101,7 @@ class PartCipher(Struct):
 
 def part_cipher(call: Call, upload: Multipart) -> PartCipher | None:
     """For a part of an upload that is encrypted. Raises S3Error without the key that it was begun with."""
-    text = upload.documents.get(encryption.DOCUMENT)
+    text = upload.documents.get(sealed.DOCUMENT)
     customer = encryption.customer_key(call.request.headers)
     if text is None:
         encryption.refuse_key(customer)
@@ -233,7 +234,7 @@ async def complete(call: Call) -> Response:
         )
     )
     headers = headers_of(container, stored.version, stored.null_version)
-    text = upload.documents.get(encryption.DOCUMENT)
+    text = upload.documents.get(sealed.DOCUMENT)
     if text is not None:
         headers += encryption.headers_of(encryption.load(text)).items()
     headers += expiration_header(call, call.key, stored.size, upload.tags, stored.version)

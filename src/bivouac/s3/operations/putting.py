@@ -7,6 +7,7 @@ from typing import Any
 from msgspec import Struct
 
 from bivouac.core.http1 import Response
+from bivouac.objects import sealed
 from bivouac.objects.store.interface import Container, Lock, PutObject, Staged, Stored
 from bivouac.s3 import access, checksums, conditions, encryption
 from bivouac.s3.call import Call
@@ -182,7 +183,7 @@ async def put(call: Call) -> Response:
     received = await receive(call, stream=stream, plain_etag=made is not None)
     answer: list[tuple[str, str]] = []
     if made is not None:
-        attributes.documents[encryption.DOCUMENT] = encryption.dump(made[0])
+        attributes.documents[sealed.DOCUMENT] = encryption.dump(made[0])
         answer += encryption.headers_of(made[0]).items()
     new = PutObject(
         container=container,

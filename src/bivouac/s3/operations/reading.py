@@ -9,8 +9,9 @@ from collections.abc import AsyncIterator
 import msgspec
 
 from bivouac.core.http1 import Response
+from bivouac.objects import sealed
 from bivouac.objects.store.errors import NoSuchObject
-from bivouac.objects.store.interface import Kind, ObjectRecord, Piece, Versioning
+from bivouac.objects.store.interface import Kind, ObjectRecord, Piece, Store, Versioning
 from bivouac.s3 import access, checksums, conditions, encryption, large
 from bivouac.s3.call import Call
 from bivouac.s3.documents import keys, lifecycle, object_lock
@@ -69,8 +70,8 @@ def _document_headers(documents: dict[str, str]) -> list[tuple[str, str]]:
         headers.append(("x-amz-storage-class", documents[keys.STORAGE_CLASS]))
     if keys.REDIRECT in documents:
         headers.append(("x-amz-website-redirect-location", documents[keys.REDIRECT]))
-    if encryption.DOCUMENT in documents:
-        headers += encryption.headers_of(encryption.load(documents[encryption.DOCUMENT])).items()
+    if sealed.DOCUMENT in documents:
+        headers += encryption.headers_of(encryption.load(documents[sealed.DOCUMENT])).items()
     return headers
 
 
@@ -147,14 +148,14 @@ async def get(call: Call) -> Response:
     if request.method == "HEAD":
         return Response(status, answer, _NO_BODY, length)
     if key is not None:
-        return Response(status, answer, decrypted(call, record, key, offset, length), length)
+        return Response(status, answer, decrypted(call.store, record, key, offset, length), length)
     if data is not None:
         return Response(status, answer, data if length == len(data) else data[offset : offset + length])
     return Response(status, answer, await content(call, record, offset, length), length)
 
 
 def _data_key(call: Call, record: ObjectRecord, customer: encryption.CustomerKey | None) -> bytes | None:
-    text = record.documents.get(encryption.DOCUMENT)
+    text = record.documents.get(sealed.DOCUMENT)
     if text is None:
         encryption.refuse_key(customer)
         return None
@@ -207,7 +208,9 @@ async def content(call: Call, record: ObjectRecord, offset: int, length: int) ->
     return await call.store.read(record, offset, length)
 
 
-async def decrypted(call: Call, record: ObjectRecord, key: bytes, offset: int, length: int) -> AsyncIterator[bytes]:
+async def decrypted(
+    store: Store, record: ObjectRecord, key: bytes, offset: int, length: int
+) -> AsyncIterator[bytes]:
     """The plain bytes of an encrypted object, part by part."""
     parts = parts_of(record) or [(0, record.size, {})]
     start = 0
@@ -215,7 +218,7 @@ async def decrypted(call: Call, record: ObjectRecord, key: bytes, offset: int, l
         first, last = max(offset - start, 0), min(offset + length - start, size)
         if first < last:
             stream = encryption.Stream(key, facts.get("nonce", ""), first)
-            async for data in pieces_as_bytes(await call.store.read(record, start + first, last - first)):
+            async for data in pieces_as_bytes(await store.read(record, start + first, last - first)):
                 yield stream.update(data)
         start += size
 
