@@ -43,8 +43,9 @@ class Service:
         }
         self.directory = directory
         self.ahead_s = 0.0
+        self.asked, self.hold_at = 0, -1  # requests so far; the one that waits for `release`
         self.port = 0
-        self._ready = threading.Event()
+        self._ready, self.held = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
         assert self._ready.wait(30)
@@ -57,12 +58,17 @@ class Service:
         import time
 
         async def lookup(access_key: str) -> Credential | None:
+            self.asked += 1
+            if self.asked == self.hold_at:
+                self._released.clear()
+                self.held.set()
+                await self._released.wait()
             if access_key == "cannot-be-asked":
                 raise Unavailable("control does not answer")
             return self.credentials.get(access_key)
 
         self.loop = asyncio.get_running_loop()
-        self.stopping = asyncio.Event()
+        self.stopping, self._released = asyncio.Event(), asyncio.Event()
         self.store = await EmbeddedStore.open(str(self.directory / "store"))
         self.door = S3Door(
             self.store,
@@ -116,6 +122,10 @@ class Service:
     def run(self, make: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
         """Run a coroutine on the service's loop."""
         return asyncio.run_coroutine_threadsafe(make(), self.loop).result(60)
+
+    def release(self) -> None:
+        """Let the request that waits at `hold_at` go on."""
+        self.loop.call_soon_threadsafe(self._released.set)
 
     def stop(self) -> None:
         self.loop.call_soon_threadsafe(self.stopping.set)

@@ -16,7 +16,7 @@ from faults import FaultyDisk, FaultyVfs, Plan
 
 from bivouac.objects.store import EmbeddedStore, committer, maintenance
 from bivouac.objects.store import errors as e
-from bivouac.objects.store.auditor import Auditor
+from bivouac.objects.store.auditor import remove_orphans
 from bivouac.objects.store.interface import (
     CompleteMultipart,
     CopySource,
@@ -151,7 +151,7 @@ async def after_the_crash(directory, reports):
         for name in set(found) | set(expected) | set(under_way):
             allowed = [expected.get(name)] + ([under_way[name]] if name in under_way else [])
             assert found.get(name) in allowed, f"{name}: {len(found.get(name) or b'')} bytes, reports {reports}"
-        await Auditor(store).remove_orphans()
+        await remove_orphans(store)
         await store.idle()
         assert await maintenance.check(store) == []
         container, _ = await store.create_container("p", "c")
@@ -213,7 +213,7 @@ def test_full_disk_at_every_side_effect(tmp_path):
         plan.full_from, plan.full = 0, False
         assert {name: data for name, data in expected.items() if data is not None} == await contents(store)
         await put(store, container, "after", body("after", LARGE))
-        await Auditor(store).remove_orphans()
+        await remove_orphans(store)
         await store.idle()
         for entry in await store.list_multiparts(container):
             await store.abort_multipart(entry)

@@ -23,10 +23,11 @@ from bivouac.core.errors import Error
 from bivouac.core.http1 import Server
 from bivouac.core.settings import Settings, load
 from bivouac.objects import expirer
+from bivouac.objects.administration import Administration
 from bivouac.objects.identity import Identity
 from bivouac.objects.measures import StoreMeasures
 from bivouac.objects.store import EmbeddedStore
-from bivouac.objects.store.auditor import Auditor
+from bivouac.objects.store.auditor import Auditor, remove_orphans
 from bivouac.objects.swift.door import SwiftDoor
 from bivouac.objects.swift.ratelimit import RateLimit
 from bivouac.s3.opening import open_door
@@ -53,7 +54,10 @@ async def run(settings: Settings, identity: Identity | None = None, ready: async
         servers.append(swift)
         await s3.start(host, settings.object_store.s3_port)
         servers.append(s3)
-        loops = [loop.create_task(expirer.run(store)), loop.create_task(auditor.run())]
+        administration = Administration(store)
+        await administration.start(settings.objects_path)
+        servers.append(administration)
+        loops = [loop.create_task(expirer.run(store)), loop.create_task(_audit(store, auditor))]
         gc.collect()
         gc.freeze()
         if ready is not None:
@@ -66,6 +70,11 @@ async def run(settings: Settings, identity: Identity | None = None, ready: async
         metrics.REGISTRY.unregister(measures)
         await asyncio.gather(*(server.stop() for server in servers))
         await store.close()
+
+
+async def _audit(store: EmbeddedStore, auditor: Auditor) -> None:
+    await remove_orphans(store)
+    await auditor.run()
 
 
 def main() -> int:

@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
     path = settings.control_path / "bivouac.db"
     if not settings.database.url and not path.exists():
         raise CommandFailed(f"there is no database in {layout.state}; `bivouac up` makes it")
-    _become_its_owner(path)
+    become_owner_of(path)
     failed = 0
     for name, problems in check(settings.database.url, path).items():
         print(f"{'ok ' if not problems else 'BAD'}  {name}")
@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _become_its_owner(path: Path) -> None:
+def become_owner_of(path: Path) -> None:
     """Root that opens an SQLite database would leave files beside it that control cannot open."""
     ids = user_ids()
     if os.geteuid() != 0 or ids is None or not path.exists():

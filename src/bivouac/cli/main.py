@@ -21,6 +21,7 @@ COMMANDS = {
     "destroy": ("destroy", "stop the cloud and remove everything it made"),
     "sim": ("simulate", "join a fleet of simulated hosts to a running cloud"),
     "db": ("database", "look for damage in the database"),
+    "objects": ("objects", "look after the object store: check, compact, stats, export, import"),
     "image": ("image", "build images of guests"),
 }
 

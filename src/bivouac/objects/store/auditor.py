@@ -1,8 +1,7 @@
 """The auditor: reads everything slowly and compares it with the checksums; finds files that nothing points to.
 
 What it finds it names in the log and in `findings`; it repairs nothing but leftovers of crashes (files without a
-row), because a damaged
-object's owner must decide.
+row), because a damaged object's owner must decide.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import hashlib
 import logging
 import os
 import zlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -20,6 +19,9 @@ from bivouac.objects.store import rows
 from bivouac.objects.store.schema import OBJECT_COLUMNS
 
 if TYPE_CHECKING:
+    import apsw
+
+    from bivouac.objects.store.disk import Disk
     from bivouac.objects.store.engine import EmbeddedStore
 
 log = logging.getLogger(__name__)
@@ -39,17 +41,37 @@ class Finding(msgspec.Struct, frozen=True):
     detail: str
 
 
+class Readable(Protocol):
+    """A store's index and files: the serving process's store, or a reader's own view."""
+
+    connection: apsw.Connection
+    disk: Disk
+
+
+async def remove_orphans(store: EmbeddedStore) -> int:
+    """Remove files that no row knows: left by a crash between the file and its commit. Gives how many."""
+    begun = store.clock.next()  # what is younger may be on its way into a commit
+    gone = 0
+    for data in store.disk.names():
+        known = data >= begun or store.connection.execute("SELECT 1 FROM files WHERE id = ?", (data,)).fetchone()
+        if not known and not store.connection.execute("SELECT 1 FROM garbage WHERE file = ?", (data,)).fetchone():
+            await asyncio.to_thread(store.disk.remove, data)
+            log.info("removed leftover file %016x", data)
+            gone += 1
+        await asyncio.sleep(0)
+    return gone
+
+
 class Auditor:
     """Rounds over blobs and files at a limited rate. `rate` None: as fast as it goes (for `check`)."""
 
-    def __init__(self, store: EmbeddedStore, rate: float | None = RATE) -> None:
+    def __init__(self, store: Readable, rate: float | None = RATE) -> None:
         self._store, self._rate = store, rate
         self.findings: list[Finding] = []
         self.audited_bytes = 0
 
     async def run(self) -> None:
         """Until cancelled."""
-        await self.remove_orphans()
         while True:
             await asyncio.sleep(REST_S)
             self.findings = []
@@ -60,20 +82,6 @@ class Auditor:
         await self._audit_blobs()
         await self._audit_files()
         return self.findings
-
-    async def remove_orphans(self) -> int:
-        """Remove files that no row knows: left by a crash between the file and its commit. Gives how many."""
-        begun = self._store.clock.next()  # what is younger may be on its way into a commit
-        gone = 0
-        connection = self._store.connection
-        for data in self._store.disk.names():
-            known = data >= begun or connection.execute("SELECT 1 FROM files WHERE id = ?", (data,)).fetchone()
-            if not known and not connection.execute("SELECT 1 FROM garbage WHERE file = ?", (data,)).fetchone():
-                await asyncio.to_thread(self._store.disk.remove, data)
-                log.info("removed leftover file %016x", data)
-                gone += 1
-            await asyncio.sleep(0)
-        return gone
 
     async def _audit_blobs(self) -> None:
         last = 0

@@ -1,6 +1,6 @@
 """What an operator does with a store: check it, compact it, count it, export it.
 
-They work on an open `EmbeddedStore`; the command line opens one when the objects process is stopped.
+All but `compact` only read, so they work beside the process that serves the store as well as without it.
 """
 
 from __future__ import annotations
@@ -16,13 +16,17 @@ from typing import Any
 import msgspec
 
 from bivouac.objects.store import rows
-from bivouac.objects.store.auditor import Auditor, Finding
+from bivouac.objects.store.auditor import Auditor, Finding, Readable
 from bivouac.objects.store.engine import EmbeddedStore
-from bivouac.objects.store.interface import Container, Extent, Kind, Listing, Media, ObjectRecord
+from bivouac.objects.store.errors import DataCorrupt, NoSuchContainer, NoSuchObject
+from bivouac.objects.store.interface import Container, Extent, Kind, Listing, Media, ObjectEntry, ObjectRecord, Piece
+from bivouac.objects.store.read_only import ReadOnlyStore
 from bivouac.objects.store.schema import OBJECT_COLUMNS
 
 PAGES_AT_ONCE = 256
 CHUNK = 1024 * 1024
+GRACE_S = 2.0
+"""How long a file may be there without its row, or the other way round, while a store is being written."""
 
 
 class Statistics(msgspec.Struct, frozen=True):
@@ -34,13 +38,13 @@ class Statistics(msgspec.Struct, frozen=True):
     older_versions: int
     uploads: int
     bytes: int
-    blobs: int
     files: int
+    file_bytes: int
     index_bytes: int
     free_bytes: int
 
 
-def stats(store: EmbeddedStore) -> Statistics:
+def stats(store: Readable) -> Statistics:
     def count(query: str) -> int:
         return store.connection.execute(query).get or 0
 
@@ -52,8 +56,8 @@ def stats(store: EmbeddedStore) -> Statistics:
         older_versions=count("SELECT sum(older_versions) FROM container_usage"),
         uploads=count("SELECT count(*) FROM multiparts"),
         bytes=count("SELECT sum(bytes + older_bytes) FROM container_usage"),
-        blobs=count("SELECT count(*) FROM blobs"),
         files=count("SELECT count(*) FROM files"),
+        file_bytes=count("SELECT sum(size) FROM files"),
         index_bytes=store.connection.pragma("page_count") * page,
         free_bytes=store.connection.pragma("freelist_count") * page,
     )
@@ -62,24 +66,25 @@ def stats(store: EmbeddedStore) -> Statistics:
 # check
 
 
-async def check(store: EmbeddedStore, data: bool = True) -> list[Finding]:
-    """Everything that must hold of a store at rest; with `data` every byte is read and compared. An empty list is a
-    sound store."""
+async def check(store: Readable, data: bool = True) -> list[Finding]:
+    """Everything that must hold of a store; with `data` every byte is read and compared. An empty list is a sound
+    store."""
     findings = [
         Finding("index", "index.db", (), problem)
         for (problem,) in store.connection.execute("PRAGMA integrity_check(100)").fetchall()
         if problem != "ok"
     ]
-    findings += _check_references(store)
-    findings += _check_usage(store)
-    findings += _check_versions(store)
-    findings += _check_files(store)
+    with store.connection:  # one state of the index for all that must agree
+        findings += _check_references(store)
+        findings += _check_usage(store)
+        findings += _check_versions(store)
+    findings += await _check_files(store)
     if data:
         findings += await Auditor(store, rate=None).audit()
     return findings
 
 
-def _extents(store: EmbeddedStore) -> Iterator[Extent]:
+def _extents(store: Readable) -> Iterator[Extent]:
     """Of every row that points to data."""
     for table in ("objects", "versions"):
         for row in store.connection.execute(f"SELECT {OBJECT_COLUMNS} FROM {table}"):
@@ -88,7 +93,7 @@ def _extents(store: EmbeddedStore) -> Iterator[Extent]:
         yield from rows.decode_part(detail).extents
 
 
-def _check_references(store: EmbeddedStore) -> list[Finding]:
+def _check_references(store: Readable) -> list[Finding]:
     """Each piece of data has exactly as many references as are counted, at least one."""
     findings = []
     pointed = Counter((int(extent.media), extent.data) for extent in _extents(store))
@@ -109,7 +114,7 @@ def _check_references(store: EmbeddedStore) -> list[Finding]:
     return findings
 
 
-def _check_usage(store: EmbeddedStore) -> list[Finding]:
+def _check_usage(store: Readable) -> list[Finding]:
     """The counters are what counting gives."""
     findings = []
     current = "SELECT container_id, count(*), coalesce(sum(size), 0) FROM {} GROUP BY container_id"
@@ -134,7 +139,7 @@ def _check_usage(store: EmbeddedStore) -> list[Finding]:
     return findings
 
 
-def _check_versions(store: EmbeddedStore) -> list[Finding]:
+def _check_versions(store: Readable) -> list[Finding]:
     """The current version is the newest, and only a delete marker hides older ones."""
     findings = []
     newer = (
@@ -154,11 +159,19 @@ def _check_versions(store: EmbeddedStore) -> list[Finding]:
     return findings
 
 
-def _check_files(store: EmbeddedStore) -> list[Finding]:
+async def _check_files(store: Readable) -> list[Finding]:
     """Files that nothing knows. (Those that are missing are the auditor's to find.)"""
-    known = {file for (file,) in store.connection.execute("SELECT id FROM files UNION SELECT file FROM garbage")}
-    unknown = [data for data in store.disk.names() if data not in known]
-    return [Finding("leak", store.disk.path(data), (), "no row points to it") for data in unknown]
+    unknown = _unknown_files(store)
+    if unknown:  # they may be on their way into a commit, or out of the folder
+        await asyncio.sleep(GRACE_S)
+        unknown &= _unknown_files(store)
+    return [Finding("leak", store.disk.path(data), (), "no row points to it") for data in sorted(unknown)]
+
+
+def _unknown_files(store: Readable) -> set[int]:
+    found = set(store.disk.names())
+    known = store.connection.execute("SELECT id FROM files UNION SELECT file FROM garbage")
+    return found - {file for (file,) in known}
 
 
 # compact
@@ -182,50 +195,73 @@ async def compact(store: EmbeddedStore, pause_s: float = 0.01) -> int:
 # export
 
 
-async def export(store: EmbeddedStore, target: Path) -> int:
-    """Write every current object below `target` as ACCOUNT/CONTAINER/NUMBER with NUMBER.json beside it. Gives how
-    many objects.
+class Exported(msgspec.Struct):
+    """`failed` names what could not be read, and why."""
+
+    objects: int = 0
+    bytes: int = 0
+    failed: list[tuple[str, str]] = []
+
+
+def export(store: ReadOnlyStore, target: Path) -> Exported:
+    """Write every current object below `target` as ACCOUNT/CONTAINER-ID/NUMBER with NUMBER.json beside it, and each
+    container's own properties as container.json. Bytes are as the store holds them: what S3 encrypted stays so.
 
     Names may hold what file names may not, so files are numbered and the JSON holds the name and everything else.
+    Raises OSError when `target` cannot be written.
     """
-    exported = 0
+    done = Exported()
     account = ""
-    while accounts := await store.list_accounts(account):
+    while accounts := store.list_accounts(account):
         for account in accounts:
-            for entry in await store.list_containers(account, Listing(limit=1_000_000)):
-                container = await store.get_container(account, entry.name)
-                exported += await _export_container(store, container, target / account / str(container.id))
-    return exported
+            for entry in store.list_containers(account, Listing(limit=1_000_000)):
+                try:
+                    container = store.get_container(account, entry.name)
+                except NoSuchContainer:
+                    continue
+                _export_container(store, container, target / account / str(container.id), done)
+    return done
 
 
-async def _export_container(store: EmbeddedStore, container: Container, folder: Path) -> int:
+def _export_container(store: ReadOnlyStore, container: Container, folder: Path, done: Exported) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "container.json").write_bytes(msgspec.json.encode(container))
     marker, number = "", 0
     while True:
-        page = await store.list_objects(container, Listing(marker=marker, limit=1000))
+        page = store.list_objects(container, Listing(marker=marker, limit=1000))
         for entry in page.entries:
-            record = await store.get_object(container, entry.name)
-            number += 1
-            await _export_object(store, record, folder / f"{number:09d}")
             marker = entry.name
+            number += 1
+            try:
+                record = store.get_object(container, entry.name)
+                _export_object(record, store.read(record), folder / f"{number:09d}")
+            except (NoSuchObject, FileNotFoundError, DataCorrupt) as error:
+                if _still_there(store, container, entry):
+                    reason = str(error) if isinstance(error, DataCorrupt) else "its file is missing"
+                    done.failed.append((f"{container.account}/{container.name}/{entry.name}", reason))
+                continue
+            done.objects += 1
+            done.bytes += record.size
         if not page.truncated:
-            return number
+            return
 
 
-async def _export_object(store: EmbeddedStore, record: ObjectRecord, path: Path) -> None:
+def _still_there(store: ReadOnlyStore, container: Container, entry: ObjectEntry) -> bool:
+    """Whether it was not deleted or replaced while it was read."""
+    try:
+        return store.get_object(container, entry.name).version == entry.version
+    except NoSuchObject:
+        return False
+
+
+def _export_object(record: ObjectRecord, pieces: list[Piece], path: Path) -> None:
     described = {key: value for key, value in msgspec.to_builtins(record).items() if key not in ("extents", "current")}
+    with path.open("wb") as file:
+        for piece in pieces:
+            if isinstance(piece, bytes):
+                file.write(piece)
+                continue
+            with piece:
+                for offset in range(0, piece.length, CHUNK):
+                    file.write(os.pread(piece.fd, min(CHUNK, piece.length - offset), piece.offset + offset))
     path.with_suffix(".json").write_text(json.dumps(described))
-    pieces = await store.read(record)
-
-    def write() -> None:
-        with path.open("wb") as file:
-            for piece in pieces:
-                if isinstance(piece, bytes):
-                    file.write(piece)
-                    continue
-                with piece:
-                    for offset in range(0, piece.length, CHUNK):
-                        file.write(os.pread(piece.fd, min(CHUNK, piece.length - offset), piece.offset + offset))
-
-    await asyncio.to_thread(write)
