@@ -178,7 +178,8 @@ class Policy:
 
 
 def _comparison(kind: str, key: str | None, literal: str) -> Check:
-    """`KEY:%(TARGET)s` and its kin. A target without the key never matches."""
+    """`KEY:%(TARGET)s` and its kin. A target without the key never matches, nor a caller without a value: one who has
+    no project doesn't own what belongs to none."""
     quoted = kind[:1] in "'\""
 
     def check(target: Mapping[str, Any], credentials: Mapping[str, Any]) -> bool:
@@ -195,7 +196,7 @@ def _comparison(kind: str, key: str | None, literal: str) -> Check:
             have = kind
         else:
             have = _lookup(credentials, kind)
-            if have is _ABSENT:
+            if have is _ABSENT or (have is None and key is not None):
                 return False
             if isinstance(have, (list, tuple)):
                 return str(wanted) in [str(one) for one in have]

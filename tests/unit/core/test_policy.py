@@ -31,6 +31,8 @@ CREDENTIALS = {"roles": ("member", "reader"), "project_id": "p1", "user_id": "u1
         ("role:reader and (role:admin or role:nobody)", {}, False),
         ("system_scope:all", {}, False),
         ("None:%(domain_id)s", {"domain_id": None}, True),
+        ("domain_id:%(domain_id)s", {"domain_id": None}, False),
+        ("domain_id:None", {}, True),
         ("'shared':%(visibility)s", {"visibility": "shared"}, True),
         ("user_id:u1", {}, True),
         ("rule:owner", {"project_id": "p1"}, True),
