@@ -19,7 +19,7 @@ from bivouac.core.run import run as run_program
 from bivouac.core.settings import Settings, SettingsError, load
 
 from .layout import USER, Layout, user_ids
-from .processes import holder_of_port, read_pid_file
+from .processes import belonging_to, holder_of_port, read_pid_file
 
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/share/ovn/scripts"
 NOBODY = (65534, 65534)
@@ -186,20 +186,24 @@ def _ports(settings: Settings, state: Path) -> Iterator[Finding]:
     wanted = {"http.port": settings.http.port}
     wanted |= {"object_store.swift_port": settings.object_store.swift_port}
     wanted |= {"object_store.s3_port": settings.object_store.s3_port}
+    # The supervisor alone may have died: the next one adopts the processes it left.
+    left = {identity.pid for identity, _ in belonging_to(state)}
     taken = False
     for name, port in wanted.items():
         try:
             with socket.create_server((host, port)):
                 continue
         except OSError as error:
-            taken = True
             holder = holder_of_port(port)
-            what = f"{host}:{port} is in use by {holder}" if holder else f"{host}:{port}: {error.strerror}"
+            if holder and holder[0] in left:
+                continue
+            taken = True
+            by = f"is in use by {holder[1]} (pid {holder[0]})" if holder else f"cannot be used: {error.strerror}"
             variable = f"BIVOUAC_{name.replace('.', '_').upper()}"
             mend = f"stop that program, or set {name} in {state}/bivouac.toml (or {variable}) to a free port"
-            yield Finding("ports", "bad", what, mend)
+            yield Finding("ports", "bad", f"{host}:{port} {by}", mend)
     if not taken:
-        yield Finding("ports", "ok", f"{', '.join(map(str, wanted.values()))} are free on {host}")
+        yield Finding("ports", "ok", f"{', '.join(map(str, wanted.values()))} are free on {host}, or this cloud's")
 
 
 def _readable() -> Finding:

@@ -7,7 +7,7 @@ import os
 import select
 import signal
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,13 +93,19 @@ def stop(processes: Iterable[Identity], patience_s: float) -> list[Identity]:
     return stubborn
 
 
-def belonging_to(state: Path) -> Iterator[tuple[Identity, str]]:
-    """Every process that has a path inside this state directory among its arguments, with its program's name.
+MODULES = ("bivouac.cli.supervisor", "bivouac.app", "bivouac.agent", "bivouac.app.objects")
+"""What runs a cloud, as `python -m MODULE ... STATE`."""
 
-    This finds guests and network daemons even when nothing recorded them any more. The caller and those it descends
-    from are left out.
+
+def belonging_to(state: Path) -> Iterator[tuple[Identity, str]]:
+    """Every process of a cloud, with its program's name: those that have a path inside this state directory among
+    their arguments, and our own.
+
+    This finds guests, daemons and processes even when nothing recorded them any more. The caller and those it
+    descends from are left out.
     """
     inside = f"{state}/".encode()
+    ours = {os.fsencode(module) for module in MODULES}
     spared = set(_ancestors())
     for folder in Path("/proc").iterdir():
         if not folder.name.isdigit() or int(folder.name) in spared:
@@ -107,8 +113,9 @@ def belonging_to(state: Path) -> Iterator[tuple[Identity, str]]:
         with contextlib.suppress(OSError):
             arguments = (folder / "cmdline").read_bytes()
             identity = identify(int(folder.name))
-            if identity and inside in arguments:
-                yield identity, Path(os.fsdecode(arguments.split(b"\0", 1)[0])).name
+            words = arguments.split(b"\0")
+            if identity and (inside in arguments or (os.fsencode(state) in words and ours.intersection(words))):
+                yield identity, Path(os.fsdecode(words[0])).name
 
 
 def _ancestors() -> Iterator[int]:
@@ -122,8 +129,19 @@ def _ancestors() -> Iterator[int]:
         pid = int(fields[1])
 
 
-def holder_of_port(port: int) -> str:
-    """Who listens on a TCP port of this machine, as `name (pid N)`; empty when it cannot be told."""
+def running(command: Sequence[str]) -> Identity | None:
+    """The process that was started with just these arguments."""
+    wanted = b"".join(os.fsencode(word) + b"\0" for word in command)
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            with contextlib.suppress(OSError):
+                if (folder / "cmdline").read_bytes() == wanted:
+                    return identify(int(folder.name))
+    return None
+
+
+def holder_of_port(port: int) -> tuple[int, str] | None:
+    """Pid and name of who listens on a TCP port of this machine; None when it cannot be told."""
     inodes = set()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         with contextlib.suppress(OSError):
@@ -136,5 +154,5 @@ def holder_of_port(port: int) -> str:
             continue
         with contextlib.suppress(OSError):
             if any(os.readlink(link) in inodes for link in (folder / "fd").iterdir()):
-                return f"{(folder / 'comm').read_text().strip()} (pid {folder.name})"
-    return ""
+                return int(folder.name), (folder / "comm").read_text().strip()
+    return None

@@ -27,7 +27,7 @@ from bivouac.core.run import CommandError, Limits, spawn
 from bivouac.core.settings import SettingsError, load
 
 from .layout import USER, Layout
-from .processes import Identity, identify, read_pid_file, stop, write_pid_file
+from .processes import Identity, identify, read_pid_file, running, stop, write_pid_file
 
 log = logging.getLogger("bivouac.supervisor")
 
@@ -143,10 +143,12 @@ class Supervisor:
                 self._look_after(child)
 
     def _adopt(self, child: Child) -> None:
-        identity = read_pid_file(self.layout.pid_file(child.program.name))
+        """Take over what an earlier supervisor started, also if it died before it could write the pid file."""
+        identity = read_pid_file(self.layout.pid_file(child.program.name)) or running(child.program.command)
         if identity:
             log.info("adopted %s, pid %d", child.program.name, identity.pid)
             self._watch(child, identity)
+            self._record(child)
 
     def _watch(self, child: Child, identity: Identity) -> None:
         child.identity = identity

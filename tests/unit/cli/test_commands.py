@@ -6,6 +6,8 @@ import io
 import json
 import os
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -84,6 +86,21 @@ def test_a_port_in_use_is_reported_with_its_holder(tmp_path: Path, monkeypatch: 
         [finding] = [found for found in doctor.examine(tmp_path, quick=True) if found.name == "ports"]
     assert finding.state == "bad"
     assert f"pid {os.getpid()}" in finding.what and "http.port" in finding.mend
+
+
+def test_ports_of_a_cloud_whose_supervisor_died_are_no_obstacle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listen = "import socket; s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1], flush=True); input()"
+    command = [sys.executable, "-c", listen, "-m", "bivouac.app", "--state", str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        monkeypatch.setenv("BIVOUAC_HTTP_PORT", process.stdout.readline().strip())
+        for name in ("SWIFT_PORT", "S3_PORT"):
+            monkeypatch.setenv(f"BIVOUAC_OBJECT_STORE_{name}", "0")
+        [finding] = [found for found in doctor.examine(tmp_path, quick=True) if found.name == "ports"]
+        process.kill()
+    assert finding.state == "ok"
 
 
 def test_wrong_settings_are_a_finding(tmp_path: Path) -> None:

@@ -127,6 +127,26 @@ def test_after_the_supervisor_was_killed_the_next_one_adopts_its_child(
     wait_for("a restart", lambda: again.status()["restarts"] == 1)
 
 
+def test_a_child_that_was_never_recorded_is_adopted_too(layout: Layout, supervise: Callable[..., Running]) -> None:
+    command = ("sleep", f"1000.{os.getpid()}")
+    running = supervise(*command)
+    child = running.child()
+    running.process.kill()
+    running.process.wait()
+    layout.pid_file("control").unlink()
+    supervise(*command)
+    wait_for("the pid file", lambda: read_pid_file(layout.pid_file("control")) == child)
+    assert child.alive
+
+
+def test_what_runs_a_cloud_belongs_to_it(layout: Layout) -> None:
+    command = [sys.executable, "-c", "input()", "-m", "bivouac.app", "--state", str(layout.state)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+        wait_for("its arguments", lambda: process.pid in [one.pid for one, _ in belonging_to(layout.state)])
+        assert list(belonging_to(layout.state / "other")) == []
+        process.kill()
+
+
 def test_two_supervisors_do_not_share_a_state_directory(layout: Layout, supervise: Callable[..., Running]) -> None:
     supervise("sleep", "1000").child()
     with pytest.raises(AlreadyRunning):
@@ -183,7 +203,8 @@ def test_the_holder_of_a_port_is_named() -> None:
     import socket
 
     with socket.create_server(("127.0.0.1", 0)) as server:
-        assert f"(pid {os.getpid()})" in holder_of_port(server.getsockname()[1])
+        holder = holder_of_port(server.getsockname()[1])
+        assert holder is not None and holder[0] == os.getpid()
 
 
 def test_logs_are_kept_below_a_size(layout: Layout) -> None:
