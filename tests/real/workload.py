@@ -132,26 +132,35 @@ class Project(threading.Thread):
         """Those of a kind that were made here, and not by setup."""
         return [one for one in self.client.all(kind) if one["name"].startswith("s-")]
 
-    def _name(self) -> str:
+    def _servers(self) -> list[dict[str, Any]]:
+        return [one for one in self.client.servers() if one["name"].startswith("s-")]
+
+    def _ports(self) -> list[dict[str, Any]]:
+        """Ports of these servers."""
+        ids = {one["id"] for one in self._servers()}
+        return [one for one in self.client.all("ports") if one["device_id"] in ids]
+
+    def _new_name(self) -> str:
         self._number += 1
         return f"s-{self.client.project}-{self._number}"
 
     def create_server(self) -> None:
-        if len(self.client.servers()) >= self._most:
-            return self.delete_server()
+        if len(self._servers()) >= self._most:
+            self.delete_server()
+            return
         network = self._any(self.client.all("networks"))
         wish: dict[str, Any] = {"uuid": network["id"]}
         if self._random.random() < 0.4:
-            port = {"port": {"network_id": network["id"], "name": self._name()}}
+            port = {"port": {"network_id": network["id"], "name": self._new_name()}}
             wish = {"port": self.client.call("POST", "/network/v2.0/ports", port)["port"]["id"]}
         server = {
-            "name": self._name(), "imageRef": self._image, "flavorRef": self._flavor, "networks": [wish],
+            "name": self._new_name(), "imageRef": self._image, "flavorRef": self._flavor, "networks": [wish],
             "config_drive": self._random.random() < 0.5,
         }  # fmt: skip
         self.client.call("POST", "/compute/v2.1/servers", {"server": server})
 
     def delete_server(self) -> None:
-        server = self._any(self.client.servers())
+        server = self._any(self._servers())
         self.client.call("DELETE", f"/compute/v2.1/servers/{server['id']}")
 
     def act_on_server(self) -> None:
@@ -159,7 +168,7 @@ class Project(threading.Thread):
             {"reboot": {"type": "HARD"}}, {"reboot": {"type": "SOFT"}}, {"os-stop": None}, {"os-start": None},
             {"pause": None}, {"unpause": None}, {"suspend": None}, {"resume": None},
         ]  # fmt: skip
-        server = self._any(self.client.servers())
+        server = self._any(self._servers())
         allowed = {
             "ACTIVE": (0, 1, 2, 4, 6), "SHUTOFF": (3,), "PAUSED": (5,), "SUSPENDED": (7,), "ERROR": (0,),
         }.get(server["status"], range(8))  # fmt: skip
@@ -167,7 +176,7 @@ class Project(threading.Thread):
         self.client.call("POST", f"/compute/v2.1/servers/{server['id']}/action", action)
 
     def attach_or_detach(self) -> None:
-        server = self._any(self.client.servers())
+        server = self._any(self._servers())
         path = f"/compute/v2.1/servers/{server['id']}/os-interface"
         held = self.client.call("GET", path)["interfaceAttachments"]
         if len(held) > 1:
@@ -182,17 +191,17 @@ class Project(threading.Thread):
             self.client.call("DELETE", f"/network/v2.0/floatingips/{self._any(held)['id']}")
             return
         public = self.client.call("GET", "/network/v2.0/networks?router:external=true")["networks"][0]
-        port = self._any([one for one in self.client.all("ports") if one["device_owner"].startswith("compute:")])
+        port = self._any(self._ports())
         body = {"floating_network_id": public["id"], "port_id": port["id"], "description": "s"}
         self.client.call("POST", "/network/v2.0/floatingips", {"floatingip": body})
 
     def change_group(self) -> None:
         found = self._named("security_groups")
         if not found:
-            self.client.call("POST", "/network/v2.0/security-groups", {"security_group": {"name": self._name()}})
+            self.client.call("POST", "/network/v2.0/security-groups", {"security_group": {"name": self._new_name()}})
             return
         group = self._any(found)
-        ports = [one for one in self.client.all("ports") if one["device_owner"].startswith("compute:")]
+        ports = self._ports()
         if len(group["security_group_rules"]) < 6:
             low = self._random.randrange(1, 60000)
             rule = {"security_group_id": group["id"], "direction": "ingress", "protocol": "tcp",
@@ -209,9 +218,10 @@ class Project(threading.Thread):
 
     def make_network(self) -> None:
         if len(self._named("networks")) >= 2:
-            return self.drop_network()
-        network = self.client.call("POST", "/network/v2.0/networks", {"network": {"name": self._name()}})["network"]
-        subnet = {"network_id": network["id"], "ip_version": 4, "cidr": "10.77.0.0/24", "name": self._name()}
+            self.drop_network()
+            return
+        network = self.client.call("POST", "/network/v2.0/networks", {"network": {"name": self._new_name()}})["network"]
+        subnet = {"network_id": network["id"], "ip_version": 4, "cidr": "10.77.0.0/24", "name": self._new_name()}
         self.client.call("POST", "/network/v2.0/subnets", {"subnet": subnet})
 
     def drop_network(self) -> None:
@@ -222,7 +232,7 @@ class Project(threading.Thread):
         routers = self._named("routers")
         if not routers:
             public = self.client.call("GET", "/network/v2.0/networks?router:external=true")["networks"][0]
-            router = {"name": self._name(), "external_gateway_info": {"network_id": public["id"]}}
+            router = {"name": self._new_name(), "external_gateway_info": {"network_id": public["id"]}}
             self.client.call("POST", "/network/v2.0/routers", {"router": router})
             return
         router = self._any(routers)
@@ -241,10 +251,9 @@ class Project(threading.Thread):
 
     def clean(self) -> None:
         """Delete all that was made here."""
-        for server in self.client.servers():
-            if server["name"].startswith("s-"):
-                _gone(lambda server=server: self.client.patiently("DELETE", f"/compute/v2.1/servers/{server['id']}"))
-        _until(lambda: not [one for one in self.client.servers() if one["name"].startswith("s-")], "servers are gone")
+        for server in self._servers():
+            _gone(lambda server=server: self.client.patiently("DELETE", f"/compute/v2.1/servers/{server['id']}"))
+        _until(lambda: not self._servers(), "servers are gone")
         for one in self.client.all("floatingips"):
             if one["description"] == "s":
                 self.client.patiently("DELETE", f"/network/v2.0/floatingips/{one['id']}")

@@ -134,6 +134,8 @@ class Agent:
     # --- what the parts ask of each other
 
     def _report(self, report: ServerReport) -> None:
+        if report.power == "gone":
+            self.passwords.forget(report.id)
         self._on_report(report)
         self.link.report(report)
 

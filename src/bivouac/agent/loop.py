@@ -109,11 +109,16 @@ class HostLoop:
             for id, spec in networks.items():
                 if id not in self.networks or self.networks[id].generation <= spec.generation:
                     self.networks[id] = spec
-            for id in wanted.removed_networks:
-                self.networks.pop(id, None)
-                touched.add(f"network:{id}")
         for key in touched:
             self.wake(key, fresh=True)
+        self._let_networks_go()
+
+    def _let_networks_go(self) -> None:
+        """Forget networks that no server is on any more: they are here for their servers' metadata alone."""
+        used = {port.network_id for spec in self.servers.values() for port in spec.ports}
+        for id in [id for id in self.networks if id not in used]:
+            del self.networks[id]
+            self.wake(f"network:{id}", fresh=True)
 
     def _newer(self, spec: ServerSpec) -> ServerSpec:
         held = self.servers.get(spec.id)
@@ -285,6 +290,7 @@ class HostLoop:
             self._say(spec, seen, None)
             if spec.power == "absent":
                 del self.servers[spec.id]
+                self._let_networks_go()
 
     def _say(self, spec: ServerSpec, seen: plan.Seen, failure: Failure | None) -> None:
         guest = seen.guest

@@ -76,13 +76,13 @@ class Answer(Struct, frozen=True, tag="answer"):
 class Wanted(Struct, frozen=True, tag="wanted"):
     """`complete`: these are all servers and networks of the host. Otherwise each replaces the one held by its id.
 
-    A server of which control has no row at all is wanted `absent` by its not being in a complete list.
+    A server of which control has no row at all is wanted `absent` by its not being in a complete list. A network goes
+    with the last server on it.
     """
 
     complete: bool
     servers: tuple[ServerSpec, ...] = ()
     networks: tuple[NetworkSpec, ...] = ()
-    removed_networks: tuple[str, ...] = ()
 
 
 class Ask(Struct, frozen=True, tag="ask"):

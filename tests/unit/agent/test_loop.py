@@ -10,7 +10,6 @@ from hosts import SimHost, complete, eventually, network, on_host, server, wante
 
 from bivouac.agent import loop as loops
 from bivouac.core.crash import arm
-from bivouac.hostspec.link import Wanted
 from bivouac.hostspec.server import DiskSpec, OperationSpec, PortSpec, ServerSpec
 
 replace = msgspec.structs.replace
@@ -44,7 +43,6 @@ def test_a_life(tmp_path: Path) -> None:
         await loop.idle()
         report = host.report(spec.id)
         assert report is not None and (report.power, report.observed_generation) == ("gone", 7)
-        await loop.want(Wanted(complete=False, removed_networks=("net-1",)))
         await loop.idle()
         nothing: dict[str, Any] = {"guests": {}, "disks": {}, "ports": {}, "networks": (), "files": []}
         assert await host.everything() == nothing and host.served == {"net-1": None}
@@ -279,5 +277,26 @@ def test_impossible_names_are_refused_and_harm_nobody(tmp_path: Path) -> None:
         await host.loop.want(complete(good, *bad))
         await host.loop.idle()
         assert list((await host.everything())["guests"]) == [good.id]
+
+    on_host(tmp_path, body)
+
+
+def test_a_network_goes_with_the_last_server_on_it(tmp_path: Path) -> None:
+    async def body(host: SimHost) -> None:
+        on_both = (PortSpec("port-1", "net-1", "fa:16:3e:00:00:02", 1442),)
+        on_both += (PortSpec("port-2", "net-2", "fa:16:3e:00:00:03", 1442),)
+        first, second = server(), server(ports=on_both)
+        await host.loop.want(complete(first, second, networks=(network(), network("net-2"))))
+        await host.loop.idle()
+        assert await host.net.observe_networks() == ("net-1", "net-2")
+        await host.loop.want(wanted(replace(second, generation=2, ports=on_both[:1])))
+        await host.loop.idle()
+        assert await host.net.observe_networks() == ("net-1",)
+        await host.loop.want(wanted(replace(second, generation=3, power="absent")))
+        await host.loop.idle()
+        assert await host.net.observe_networks() == ("net-1",)
+        await host.loop.want(wanted(replace(first, generation=2, power="absent")))
+        await host.loop.idle()
+        assert await host.net.observe_networks() == () and host.served["net-1"] is None
 
     on_host(tmp_path, body)
