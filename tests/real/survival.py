@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from plain_guest import wait_for
 from whole_cloud import WholeCloud
 from workload import Client, Project
 
@@ -197,10 +198,22 @@ class Survival:
         return found
 
     def finish(self) -> None:
-        """Delete all that the projects made, and check once more."""
+        """Whoever was logged in still is, a new server can be reached, and what is deleted leaves nothing."""
+        if self.witness is not None:
+            self.witness.echo()
+            assert self.cloud.ssh(self.address, "cat /proc/sys/kernel/random/boot_id") == self.witness.booted
         for project in self.projects:
             self.within(project.clean)
+        address = self.within(lambda: self.projects[0].make_reachable("demo"))
+        wait_for("a login on a new server", lambda: self._answers(address), REST_LIMIT_S)
+        self.within(self.projects[0].clean)
         self.check()
+
+    def _answers(self, address: str) -> bool:
+        try:
+            return bool(self.cloud.ssh(address, "hostname"))
+        except AssertionError:
+            return False
 
 
 EXPECTED = ("OvsdbError", "ConnectionClosed", "ClientDisconnect")
@@ -218,8 +231,6 @@ def main() -> None:
         survival.pitch()
         print(cloud.namespace, cloud.state, flush=True)
         survival.shake(seconds)
-        if survival.witness is not None:
-            survival.witness.echo()
         survival.check()
         survival.finish()
         print("survived", len(survival.killed), "kills;", sum(len(one.done) for one in survival.projects), "requests")

@@ -247,6 +247,23 @@ class Project(threading.Thread):
         port = self._any([one for one in self._named("ports") if not one["device_id"]])
         self.client.call("DELETE", f"/network/v2.0/ports/{port['id']}")
 
+    def make_reachable(self, like: str) -> str:
+        """A new server on the network, with the groups and the key of another one; its floating IP."""
+        known = next(one for one in self.client.servers() if one["name"] == like)
+        ports = self.client.patiently("GET", f"/network/v2.0/ports?device_id={known['id']}")["ports"]
+        port = {"network_id": ports[0]["network_id"], "security_groups": ports[0]["security_groups"],
+                "name": self._new_name()}  # fmt: skip
+        port = self.client.patiently("POST", "/network/v2.0/ports", {"port": port})["port"]
+        public = self.client.call("GET", "/network/v2.0/networks?router:external=true")["networks"][0]
+        body = {"floating_network_id": public["id"], "port_id": port["id"], "description": "s"}
+        floating = self.client.patiently("POST", "/network/v2.0/floatingips", {"floatingip": body})["floatingip"]
+        server = {
+            "name": self._new_name(), "imageRef": self._image, "flavorRef": self._flavor,
+            "networks": [{"port": port["id"]}], "key_name": known["key_name"],
+        }  # fmt: skip
+        self.client.patiently("POST", "/compute/v2.1/servers", {"server": server})
+        return floating["floating_ip_address"]
+
     # --- in the end
 
     def clean(self) -> None:

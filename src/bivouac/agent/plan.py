@@ -152,9 +152,9 @@ def _plan_devices(spec: ServerSpec, seen: Seen) -> Action | None:
 
 def _plan_leftovers(spec: ServerSpec, seen: Seen, ports_wanted: bool = True) -> Action | None:
     """Ports and disks that neither the spec nor the guest needs. A stopped server's ports are unplugged, and so shown
-    as down."""
+    as down. A suspended guest holds no tap: it wakes with a card that leads nowhere if its port was taken away."""
     in_guest = seen.guest
-    ports = set(in_guest.ports) if in_guest else set()
+    ports = set(in_guest.ports) if in_guest and in_guest.power != "suspended" else set()
     if ports_wanted:
         ports |= {port.id for port in spec.ports}
     if over := tuple(port_id for port_id in seen.ports if port_id not in ports):

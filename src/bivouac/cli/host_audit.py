@@ -1,7 +1,7 @@
 """This host beside the database: guests, disks, devices, namespaces and processes that nobody wants, or that lack.
 
 `look` sees what there is, as root; `audit` compares it with what the rows want, as a pure function. A server with a
-task under way is left out: its host is at work on it.
+wish under way is left out: its host is at work on it.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ def _processes(layout: Layout) -> dict[str, int]:
 
 def audit(want: Wants, view: HostView) -> dict[str, list[str]]:
     """Statement -> what contradicts it on this host."""
-    resting = {id: one for id, one in want.servers.items() if not one.current_task}
+    resting = {id: one for id, one in want.servers.items() if one.observed_generation >= one.generation}
     return {
         "this host can be looked at": view.trouble,
         "every guest belongs to a server, and every server that runs has its guest": _guests(want, resting, view),
@@ -173,8 +173,11 @@ def _taps(want: Wants, resting: dict[str, Server], view: HostView) -> list[str]:
         return []
     ports = {tap_name(port.id): port for port in want.ports}
     plugged = {one.device: one for one in view.plugged if one.server_id}
-    found = [f"{tap} is no port's of this host" for tap in view.taps if tap not in ports]
-    found += [f"{device} is plugged and is no port's of this host" for device in plugged if device not in ports]
+    # A guest that is paused cannot let go of a card that was taken from it; one that boots does so later.
+    kept = {device for device, one in plugged.items() if one.server_id in want.servers
+            and (one.server_id not in resting or want.servers[one.server_id].phase == "paused")}  # fmt: skip
+    found = [f"{tap} is no port's of this host" for tap in view.taps - set(ports) - kept]
+    found += [f"{device} is plugged and is no port's of this host" for device in set(plugged) - set(ports) - kept]
     found += [f"{device}: {error}" for device, error in view.broken.items()]
     for tap, port in ports.items():
         server = resting.get(port.device_id)

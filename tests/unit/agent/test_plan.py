@@ -66,6 +66,8 @@ TABLE: list[tuple[str, ServerSpec | None, Seen, Action | None]] = [
     ("a running one is suspended", spec("suspended"), seen(guest()), Power("suspended")),
     ("a paused one too", spec("suspended"), seen(guest("paused")), Power("suspended")),
     ("a suspended one stays so", spec("suspended"), seen(guest("suspended")), None),
+    ("a card taken from it has no port", spec("suspended", ports=()), seen(guest("suspended")), RemovePorts(("p1",))),
+    ("a paused one keeps its port", spec("paused", ports=()), seen(guest("paused")), None),
     ("a running one is stopped", spec("stopped"), seen(guest()), Power("stopped")),
     ("a suspended one too", spec("stopped"), seen(guest("suspended")), Power("stopped")),
     ("a crashed one comes to rest", spec("stopped"), seen(guest("crashed"), ports=()), Power("stopped")),

@@ -110,6 +110,21 @@ class HypervisorContract:
 
         self.run(body, tmp_path)
 
+    def test_a_guest_wakes_without_the_card_that_was_taken_from_it_in_its_sleep(self, tmp_path: Path) -> None:
+        async def body(host: Host, spec: ServerSpec) -> None:
+            driver, devices = host.driver, host.devices(spec)
+            await driver.ensure_running(spec, devices)
+            await host.booted(spec.id)
+            await driver.ensure_suspended(spec.id)
+            without = msgspec.structs.replace(spec, generation=2, ports=())
+            await driver.ensure_running(without, msgspec.structs.replace(devices, taps={}))
+            seen = (await driver.observe_servers())[spec.id]
+            assert seen.power == "running" and seen.ports == (spec.ports[0].id,)
+            await driver.ensure_port_detached(spec.id, spec.ports[0].id)
+            assert (await driver.observe_servers())[spec.id].ports == ()
+
+        self.run(body, tmp_path)
+
     def test_devices_come_and_go(self, tmp_path: Path) -> None:
         async def body(host: Host, spec: ServerSpec) -> None:
             driver = host.driver

@@ -184,10 +184,9 @@ class Guest:
                 listeners.append(listen_unix(self.folder / name))
             queues = {}
             for placed in machine.ports:
-                if placed.port.id not in taps:
-                    raise DriverError("A network card of the server is not ready on the host.", placed.port.id)
-                queues[placed.port.id] = await asyncio.to_thread(open_tap, taps[placed.port.id])
-                opened.append(queues[placed.port.id])
+                if placed.port.id in taps:
+                    queues[placed.port.id] = await asyncio.to_thread(open_tap, taps[placed.port.id])
+                    opened.append(queues[placed.port.id])
             saved = -1
             if memory is not None:
                 saved = os.open(memory, os.O_RDONLY | os.O_CLOEXEC)

@@ -68,7 +68,7 @@ class Inherited(Struct, frozen=True):
     serial: int
     guest_agent: int
     taps: dict[str, int] = {}
-    """Port id -> open tap."""
+    """Port id -> open tap. A card without one leads nowhere: its port was taken away while the guest slept."""
     memory: int = -1
     """Saved memory to resume from."""
 
@@ -175,9 +175,13 @@ def command_line(machine: Machine, inherited: Inherited, binary: str) -> list[st
     for placed in machine.disks:
         command += ["-blockdev", json.dumps(block_node(placed.disk)), "-device", json.dumps(disk_device(placed))]
     for placed_port in machine.ports:
-        name = device_id("port", placed_port.port.id)
-        command += ["-netdev", f"tap,id={name}-tap,fd={inherited.taps[placed_port.port.id]}"]
-        command += ["-device", json.dumps(port_device(placed_port))]
+        device = port_device(placed_port)
+        tap = inherited.taps.get(placed_port.port.id)
+        if tap is None:
+            del device["netdev"]
+        else:
+            command += ["-netdev", f"tap,id={device['netdev']},fd={tap}"]
+        command += ["-device", json.dumps(device)]
     if machine.kernel:
         command += ["-kernel", machine.kernel]
         command += ["-append", machine.kernel_command_line or DEFAULT_KERNEL_COMMAND_LINE]
