@@ -123,6 +123,8 @@ def start(layout: Layout, settings: Settings, progress: Progress) -> None:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise CommandFailed(f"another `bivouac up` or its supervisor is at work in {layout.state}") from None
+        # What a supervisor that was killed knew last would be taken for what this one finds.
+        layout.status.unlink(missing_ok=True)
     command = [sys.executable, "-m", "bivouac.cli.supervisor", str(layout.state)]
     now = time.time()
     spawn(command, log=layout.log_file("supervisor"), cwd="/")

@@ -23,6 +23,7 @@ from bivouac.cli.progress import Progress
 from bivouac.cli.setup.flavors import MANDATORY, RECOMMENDED, scs_flavor
 from bivouac.cli.setup.networks import _pool
 from bivouac.cli.status import collect, span
+from bivouac.core.settings import Settings
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -101,6 +102,21 @@ def test_ports_of_a_cloud_whose_supervisor_died_are_no_obstacle(
         [finding] = [found for found in doctor.examine(tmp_path, quick=True) if found.name == "ports"]
         process.kill()
     assert finding.state == "ok"
+
+
+def test_what_a_dead_supervisor_knew_does_not_end_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout = Layout(tmp_path)
+    layout.run.mkdir()
+    layout.log.mkdir()
+    died = {"name": "control", "identity": None, "restarts": 9, "last_end": "was killed by SIGKILL", "since": 0.0}
+    layout.status.write_text(json.dumps({"processes": [died]}))
+    monkeypatch.setattr(start, "spawn", lambda *_, **__: None)
+    monkeypatch.setattr(start, "answers", lambda url: True)
+    monkeypatch.setattr(start, "all_processes_run", lambda layout: start.failing_process(layout) is None)
+    with Progress() as progress:
+        start.start(layout, Settings(drivers="sim"), progress)
 
 
 def test_wrong_settings_are_a_finding(tmp_path: Path) -> None:
