@@ -49,6 +49,16 @@ def test_kernel_ramdisk_and_disk_with_the_openstack_metadata_service(image: Tiny
         guest.wait_for_end()
 
 
+def test_a_guest_whose_power_is_cut_right_after_its_first_boot_boots_again(image: TinyImage, tmp_path: Path) -> None:
+    disk = overlay(image.disk, tmp_path / "disk.qcow2", "2G")
+    boot = ["-kernel", str(image.kernel_elf), "-initrd", str(image.ramdisk), "-append", COMMAND_LINE]
+    (tmp_path / "first").mkdir()
+    with PlainGuest(tmp_path / "first", [*boot, *virtio_disk(disk)]) as guest:
+        guest.wait_for_console("guest: GROWROOT")
+    with PlainGuest(tmp_path, [*boot, *virtio_disk(disk)]) as guest:
+        assert "EXT4-fs error" not in guest.wait_for_console("guest: READY")
+
+
 def everything_that_tests_ask_for(guest: PlainGuest) -> None:
     prologue = "set -eu -o pipefail; PATH=$PATH:/sbin:/usr/sbin; "
     assert "169.254.169.15/24" in guest.ssh(prologue + "ip -o -4 addr show dev eth0")

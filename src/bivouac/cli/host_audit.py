@@ -50,6 +50,9 @@ class HostView(Struct, kw_only=True):
     disks: dict[str, set[str]] = {}
     taps: set[str] = set()
     plugged: list[Plugged] = []
+    heard: set[str] = set()
+    """Devices that somebody listens to (IFF_PROMISC), as Open vSwitch does to what is plugged: one that vanished and
+    returned under its name is silently dead."""
     broken: dict[str, str] = {}
     """Device -> what Open vSwitch says against it."""
     namespaces: tuple[str, ...] = ()
@@ -113,6 +116,7 @@ def _look_at_network(view: HostView, folder: Path) -> None:
     try:
         links = json.loads(run_program(["ip", "-json", "link"]).stdout)
         view.taps = {link["ifname"] for link in links if link["ifname"].startswith("tap")}
+        view.heard = {link["ifname"] for link in links if "PROMISC" in link["flags"]}
         tables = run_program(["nft", "list", "tables"]).stdout.decode().split()
         view.tables = tables.count(f"bivouac_{cloud}")
         view.plugged = list(switch.plugged().values())
@@ -179,6 +183,8 @@ def _taps(want: Wants, resting: dict[str, Server], view: HostView) -> list[str]:
     found = [f"{tap} is no port's of this host" for tap in view.taps - set(ports) - kept]
     found += [f"{device} is plugged and is no port's of this host" for device in set(plugged) - set(ports) - kept]
     found += [f"{device}: {error}" for device, error in view.broken.items()]
+    found += [f"{one.device} is plugged, and Open vSwitch is deaf to it" for one in view.plugged
+              if one.device not in view.heard and one.device not in view.broken]  # fmt: skip
     for tap, port in ports.items():
         server = resting.get(port.device_id)
         if server is None or WITH_GUEST.get(server.phase, False) is not True:

@@ -44,8 +44,7 @@ def build_debian(directory: Path, disk_mib: int = 1400) -> Path:
         _bootstrap(root)
         _configure(root)
         file_system = work / "root.ext4"
-        features = "^metadata_csum,^64bit"
-        disk.make_file_system(root, file_system, LABEL, disk_mib - disk.GAP_MIB, features=features)
+        disk.make_file_system(root, file_system, LABEL, disk_mib - disk.GAP_MIB)
         # /vmlinuz and /initrd.img are links that Debian moves to a newer kernel when one is installed.
         disk.make_disk(file_system, work / "debian-12.qcow2", "/vmlinuz", "/initrd.img", COMMAND_LINE)
         return (work / "debian-12.qcow2").replace(directory / "debian-12.qcow2")

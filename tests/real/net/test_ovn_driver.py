@@ -282,6 +282,40 @@ def test_metadata_that_vanished_is_made_anew(tmp_path: Path) -> None:
         assert leftovers(tmp_path) == []
 
 
+@pytest.mark.parametrize("lives_on", [False, True])
+def test_a_namespace_whose_name_was_lost_is_made_anew(tmp_path: Path, lives_on: bool) -> None:
+    """An agent in another mount namespace (`ip netns exec` makes one) does not see the mount of the last one's. The
+    namespace itself may live on with its device, held by some process, or go at any moment."""
+
+    async def walk() -> None:
+        async with cloud(tmp_path) as (central, driver):
+            make_network(central)
+            tap = await driver.ensure_port("server", PORT_A)
+            await driver.ensure_network(SPEC)
+            await driver.stop()
+            name = Path("/run/netns", f"bivouac-{(tmp_path / 'ovn-host' / 'cloud').read_text()}-{NETWORK}")
+            held = os.open(name, os.O_RDONLY)
+            if not lives_on:
+                os.close(held)
+            subprocess.run(["umount", "-l", str(name)], check=True)
+            again = OvnDriver(driver.settings)
+            await again.start()
+            guest = Guest(tap, PORT_A.mac_address)
+            try:
+                guest.address("10.0.0.10/24", "169.254.1.1/16")
+                assert await again.ensure_network(SPEC) is not None
+                await until(lambda: guest.reaches("10.0.0.2"), "the guest to reach the metadata port")
+            finally:
+                guest.close()
+                await again.stop()
+                if lives_on:
+                    os.close(held)
+
+    with own_namespace():
+        asyncio.run(walk())
+        assert leftovers(tmp_path) == []
+
+
 def test_a_tap_that_vanished_is_plugged_anew(tmp_path: Path) -> None:
     async def walk() -> None:
         async with cloud(tmp_path) as (central, driver):

@@ -98,7 +98,8 @@ def view(**changes: Any) -> HostView:
     """A host that is as it should be, but for some changes."""
     known: dict[str, Any] = {
         "name": "host", "guests": {"server": 7}, "disks": {"server": {"root"}}, "taps": {TAP}, "plugged": [PLUGGED],
-        "namespaces": ("network",), "remembered": {"server"}, "processes": dict.fromkeys(DAEMONS, 1), "tables": 1,
+        "heard": {TAP}, "namespaces": ("network",), "remembered": {"server"},
+        "processes": dict.fromkeys(DAEMONS, 1), "tables": 1,
     }  # fmt: skip
     return HostView(**known | changes)
 
@@ -118,6 +119,7 @@ STRANGE: list[tuple[str, Wants, HostView, str]] = [
     ("a plug nobody wants", wanted(), view(plugged=[PLUGGED, replace(PLUGGED, device="tapx")]), "tapx is plugged"),
     ("a tap that is missing", wanted(), view(taps=set()), f"{TAP} of server server is missing"),
     ("a tap that is not plugged", wanted(), view(plugged=[]), "is not plugged"),
+    ("a tap that was made anew", wanted(), view(heard=set()), "deaf"),
     ("a device that failed", wanted(), view(broken={TAP: "No such device"}), "No such device"),
     ("a namespace nobody wants", wanted(), view(namespaces=("network", "other")), "namespace of network other"),
     ("a network without a namespace", wanted(), view(namespaces=()), "network network has no namespace"),

@@ -244,10 +244,13 @@ class OvnDriver:
         namespace = metadata.namespace_name(self._cloud, network.id)
         device = metadata.device_name(network.id)
         assert network.metadata_port is not None
-        # As for taps: a device that vanished and returns stays dead in a switch that has not forgotten it.
-        if not kernel.device_exists(device) and self.switch.unplug(device):
-            self.switch.settle()
-        metadata.ensure_namespace(namespace, device, network)
+        if not metadata.is_linked(namespace, device):
+            # As for taps: a device that vanished and returns stays dead in a switch that has not forgotten it.
+            if self.switch.unplug(device):
+                self.switch.settle()
+            self._close(network.id)
+            metadata.link(namespace, device)
+        metadata.configure(namespace, device, network)
         wanted = Plugged(device, network.metadata_port.id, "", network.id, network.metadata_port.mac_address)
         if self.switch.plugged().get(device) != wanted:
             self.switch.plug(wanted)
@@ -260,12 +263,15 @@ class OvnDriver:
 
     def _remove_network(self, network_id: str) -> None:
         self._served.pop(network_id, None)
-        if listening := self._sockets.pop(network_id, None):
-            listening.close()
+        self._close(network_id)
         device = metadata.device_name(network_id)
         if self._supervisor.pid("ovsdb-switch") is not None:
             self.switch.unplug(device)
         metadata.remove_namespace(metadata.namespace_name(self._cloud, network_id), device)
+
+    def _close(self, network_id: str) -> None:
+        if listening := self._sockets.pop(network_id, None):
+            listening.close()
 
     async def _locked(self, key: str, work: Callable[..., T], *arguments: Any) -> T:
         """Run blocking work in a thread, one at a time for a key; errors of the tools become DriverErrors."""

@@ -47,16 +47,32 @@ def observe(cloud: str) -> tuple[str, ...]:
     return tuple(name.removeprefix(prefix) for name in names if name.startswith(prefix))
 
 
-def ensure_namespace(namespace: str, device: str, network: NetworkSpec) -> None:
-    """The namespace, the veth with its peer inside, and exactly the addresses of the metadata port."""
-    port = network.metadata_port
-    assert port is not None
+def is_linked(namespace: str, device: str) -> bool:
+    """Whether the namespace is there with the veth's peer in it. A veth alone may lead to a namespace whose name is
+    lost: it is dying, or some process holds it."""
+    return (
+        kernel.namespace_exists(namespace)
+        and kernel.device_exists(device)
+        and kernel.in_namespace(namespace, lambda: kernel.device_exists(INSIDE))
+    )
+
+
+def link(namespace: str, device: str) -> None:
+    """The namespace and a new veth with its peer inside."""
+    if kernel.device_exists(device):
+        side_effect(f"remove {device}")
+        run(["ip", "link", "del", device], check=False)  # it may go by itself at this moment
     if not kernel.namespace_exists(namespace):
         side_effect(f"create namespace {namespace}")
         run(["ip", "netns", "add", namespace])
-    if not kernel.device_exists(device):
-        side_effect(f"create {device}")
-        kernel.ip_batch([f"link add {device} type veth peer name {INSIDE} netns {namespace}"])
+    side_effect(f"create {device}")
+    kernel.ip_batch([f"link add {device} type veth peer name {INSIDE} netns {namespace}"])
+
+
+def configure(namespace: str, device: str, network: NetworkSpec) -> None:
+    """Exactly the addresses of the metadata port, and both ends up."""
+    port = network.metadata_port
+    assert port is not None
     kernel.set_up(device, network.mtu)
     shown = json.loads(run(["ip", "-n", namespace, "-j", "addr", "show", "dev", INSIDE]).stdout)[0]
     have = {f"{one['local']}/{one['prefixlen']}" for one in shown["addr_info"] if one["scope"] != "link"}
