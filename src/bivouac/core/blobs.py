@@ -16,7 +16,7 @@ import hashlib
 import os
 import re
 from collections.abc import AsyncIterator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from msgspec import Struct
@@ -26,10 +26,13 @@ from .errors import NotFound, TooLarge
 
 BLOCK_BYTES = 1 << 20
 """What is handed to a thread at a time: large against a thread hop (50 µs), small against memory."""
+FLUSH_BYTES = 64 << 20
+"""So much is sent to the disk at a time while more arrives: otherwise a large blob's commit waits for all of it."""
 _KEY = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,200}$")
 _PART = ".part"
 _pool = ThreadPoolExecutor(16, thread_name_prefix="blobs")
 _hashers = ThreadPoolExecutor(16, thread_name_prefix="blobs-hash")
+_flushers = ThreadPoolExecutor(4, thread_name_prefix="blobs-flush")
 
 
 class Digests(Struct, frozen=True):
@@ -98,6 +101,8 @@ class BlobWriter:
         self._chunks: list[bytes] = []
         self._waiting = 0
         self._busy: asyncio.Future[None] | None = None
+        self._unflushed = 0
+        self._flush: Future[None] | None = None
         self.size = 0
         """Bytes taken so far."""
 
@@ -137,6 +142,8 @@ class BlobWriter:
         if self._busy is not None:
             with contextlib.suppress(TooLarge):
                 await asyncio.shield(self._busy)
+        if self._flush is not None:
+            await asyncio.gather(asyncio.wrap_future(self._flush), return_exceptions=True)
         self._close(remove=True)
 
     async def _hand_over(self) -> None:
@@ -153,9 +160,19 @@ class BlobWriter:
             with _storage_errors():
                 for chunk in chunks:
                     _write_all(self._descriptor, chunk)
+                    self._unflushed += len(chunk)
+                if self._unflushed >= FLUSH_BYTES:
+                    self._await_flush()
+                    self._flush, self._unflushed = _flushers.submit(os.fdatasync, self._descriptor), 0
             _update(self._sha512, chunks)
         finally:
             other.result()
+
+    def _await_flush(self) -> None:
+        """A failure to write is told once, to whoever asks first: so each flush must be asked."""
+        flush, self._flush = self._flush, None
+        if flush is not None:
+            flush.result()
 
     def _rehash(self) -> Digests:
         offset = 0
@@ -170,6 +187,7 @@ class BlobWriter:
     def _commit(self) -> None:
         side_effect("blob commit")
         with _storage_errors():
+            self._await_flush()
             os.fchmod(self._descriptor, 0o640)
             os.fsync(self._descriptor)
             os.rename(self._path, self._blobs.path(self.key))

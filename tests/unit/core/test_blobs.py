@@ -1,6 +1,7 @@
 """Blobs: whole or not there, hashed, readable while deleted, and nothing left by the dead."""
 
 import asyncio
+import errno
 import hashlib
 import os
 from pathlib import Path
@@ -101,6 +102,35 @@ def test_a_full_disk_is_said_and_leaves_nothing(blobs: Blobs, monkeypatch: pytes
 
     asyncio.run(story())
     monkeypatch.undo()
+    assert os.listdir(blobs.folder) == []
+
+
+@pytest.mark.parametrize("fails_at", [1, 2, 3])
+def test_a_write_that_fails_in_the_background_is_said(
+    blobs: Blobs, monkeypatch: pytest.MonkeyPatch, fails_at: int
+) -> None:
+    """Linux tells such a failure once, to the first that asks: the commit must not take the next answer for its own."""
+    monkeypatch.setattr("bivouac.core.blobs.FLUSH_BYTES", BLOCK_BYTES)
+    flushes = []
+
+    def flush(descriptor: int) -> None:
+        flushes.append(descriptor)
+        if len(flushes) == fails_at:
+            raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(os, "fdatasync", flush)
+
+    async def story() -> None:
+        writer = blobs.create("a")
+        with pytest.raises(TooLarge):
+            for _ in range(3):
+                await writer.write(b"x" * BLOCK_BYTES)
+            await writer.seal()
+            await writer.commit()
+        await writer.abort()
+
+    asyncio.run(story())
+    assert len(flushes) >= fails_at
     assert os.listdir(blobs.folder) == []
 
 
