@@ -12,6 +12,7 @@ from bivouac.compute import agent_api
 from bivouac.compute import api as compute_api
 from bivouac.compute import policy as compute_policy
 from bivouac.compute.compute import Compute
+from bivouac.core import lag
 from bivouac.core.clock import Clock
 from bivouac.core.errors import Error
 from bivouac.core.http import Application, Mount, Request
@@ -67,7 +68,9 @@ class Cloud:
         self.store = store
         self.identity = Identity(store, clock, settings)
         blobs = settings.control_path / "blobs"
-        self.image = ImageService(store, clock, settings.image, blobs, settings.region.name)
+        self.image = ImageService(
+            store, clock, settings.image, blobs, self.identity.vault, settings.region.name
+        )
         overrides = load_overrides(settings.policy_file) if settings.policy_file else None
         self.compute = Compute(store, clock, settings)
         self.policy = Policy(RULES, overrides)
@@ -122,7 +125,7 @@ class Cloud:
             await self.central.start()
             self.central.watch()
         log.info("control listens", extra={"host": settings.http.host, "port": settings.http.port})
-        working = [asyncio.create_task(self.loops.run()), asyncio.create_task(self.compute.run())]
+        working = [asyncio.create_task(one) for one in (self.loops.run(), self.compute.run(), lag.watch())]
         servers = [Server(one.handle, one.websocket) for one in (self.application, self.internal)]
         try:
             for server, listener in zip(servers, (public, internal), strict=True):

@@ -19,6 +19,7 @@ from bivouac.core.settings import Image as ImageSettings
 from bivouac.core.settings import SettingsError
 from bivouac.core.store import Store, Tx
 from bivouac.identity.records import Credential
+from bivouac.identity.vault import Vault
 
 from . import conversion, formats, inside, signature
 from .definitions import put_in_place
@@ -36,8 +37,11 @@ _OPAQUE = {"docker": "a container image, not a disk", "compressed": "compressed"
 class ImageService:
     """The stores of one process, and what moves bytes through them."""
 
-    def __init__(self, store: Store, clock: Clock, settings: ImageSettings, folder: Path, region: str = "RegionOne"):
+    def __init__(
+        self, store: Store, clock: Clock, settings: ImageSettings, folder: Path, vault: Vault, region: str = "RegionOne"
+    ):
         self.store = store
+        self.vault = vault
         self.clock = clock
         self.settings = settings
         self.region = region
@@ -147,7 +151,7 @@ class ImageService:
     async def _verify_signature(self, image: ImageRow, source: Blob) -> None:
         """Raises BadRequest when the image is signed and the signature does not hold."""
         if signature.is_signed(image.properties):
-            pem = await self.store.read(certificate, image, signature.certificate_id(image.properties))
+            pem = await self.store.read(certificate, self.vault, image, signature.certificate_id(image.properties))
             await asyncio.to_thread(signature.verify, image.properties, pem, source, self.clock.now())
 
     async def inspect(self, image: ImageRow, source: Blob) -> formats.Inspection:
@@ -238,12 +242,12 @@ async def _exactly(chunks: AsyncIterator[bytes], size: int) -> AsyncIterator[byt
         raise BadRequest(f"Size mismatch: expected {size} bytes, got {'more' if received > size else received}.")
 
 
-def certificate(tx: Tx, image: ImageRow, credential_id: str) -> str:
+def certificate(tx: Tx, vault: Vault, image: ImageRow, credential_id: str) -> str:
     """The certificate in PEM, kept by the image's own project or by an administrator's. Raises BadRequest."""
     row = tx.get(Credential, credential_id.replace("-", ""))
     if row is None or row.type != "certificate" or row.project_id not in (image.owner, None):
         raise BadRequest("Signature verification failed: there is no such credential of type certificate.")
-    return row.blob
+    return vault.open(tx, row).blob
 
 
 def _extra_stores(entries: Sequence[str]) -> list[tuple[str, Path]]:

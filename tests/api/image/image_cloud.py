@@ -15,6 +15,7 @@ from bivouac.core.http1 import Disconnected
 from bivouac.core.policy import Policy
 from bivouac.core.settings import Image as ImageSettings
 from bivouac.core.store import Store
+from bivouac.identity.vault import Vault
 from bivouac.image.api import mount
 from bivouac.image.policy import POLICY
 from bivouac.image.transfer import ImageService
@@ -53,7 +54,7 @@ class Cloud:
         self.store = store
         self.clock = ManualClock()
         self.policy = Policy(POLICY)
-        self.service = ImageService(store, self.clock, settings, folder)
+        self.service = ImageService(store, self.clock, settings, folder, Vault(folder / "credential-key"))
         self.application = Application(
             store=store,
             policy=self.policy,

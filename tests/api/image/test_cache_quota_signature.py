@@ -172,7 +172,7 @@ PSS = padding.PSS(mgf=padding.MGF1(hashes.SHA256()), salt_length=padding.PSS.MAX
 def signed(cloud: Cloud, pem: str, signature: bytes, kind: str = "RSA-PSS", project: str = "p1", **more: str) -> str:
     row = Credential(id=os.urandom(16).hex(), user_id="ann", type="certificate", blob=pem, project_id=project)
     cloud.store.write_now(people)
-    cloud.store.write_now(lambda tx: tx.insert(row))
+    cloud.store.write_now(lambda tx: tx.insert(cloud.service.vault.seal(tx, cloud.clock.now(), row)))
     fields = {
         "img_signature": base64.b64encode(signature).decode(),
         "img_signature_hash_method": "SHA-256",
