@@ -69,6 +69,13 @@ class Security(Struct, frozen=True, forbid_unknown_fields=True):
     token_lifetime_s: int = 3600
 
 
+class Identity(Struct, frozen=True, forbid_unknown_fields=True):
+    """`limit_model` is Keystone's `[unified_limit] enforcement_model`: with `strict_two_level` a project's limit may
+    not pass that of its domain, and projects are at most two deep."""
+
+    limit_model: Literal["flat", "strict_two_level"] = "flat"
+
+
 class Network(Struct, frozen=True, forbid_unknown_fields=True):
     """The public network of the one-machine cloud, and what leads out of it."""
 
@@ -116,6 +123,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     database: Database = Database()
     region: Region = Region()
     security: Security = Security()
+    identity: Identity = Identity()
     network: Network = Network()
     compute: Compute = Compute()
     image: Image = Image()

@@ -1,6 +1,7 @@
 """The service of one process: what handlers and the app need of Identity, put together."""
 
 from ..core.clock import Clock
+from ..core.http import Request
 from ..core.settings import Settings
 from ..core.store import Store
 from .authenticate import Authenticator
@@ -20,3 +21,8 @@ class Identity:
         self.authenticator = Authenticator(store, clock, self.vault)
         self.catalogs = Catalogs(store)
         self.login = Login(store, clock, self.authenticator, settings.security, self.vault)
+
+
+def identity_of(request: Request) -> Identity:
+    """The service behind a request to it."""
+    return request.mount.service

@@ -122,7 +122,7 @@ class Login:
     async def _verify(self, identity: IdentityRequest, signed: SignedRequest | None) -> Verified:
         """All methods of the request, which must agree on the user."""
         if not identity.methods:
-            raise BadRequest("The list of authentication methods is empty.")
+            raise unauthorized()
         found: list[Verified] = []
         for method in dict.fromkeys(identity.methods):
             if method not in METHODS:

@@ -12,6 +12,7 @@ from in_process import exchange
 from bivouac.core.clock import ManualClock
 from bivouac.core.http import Application
 from bivouac.core.policy import Policy
+from bivouac.core.settings import Identity as IdentitySettings
 from bivouac.core.settings import Security, Settings
 from bivouac.core.store import Store
 from bivouac.identity.api import mount
@@ -58,11 +59,13 @@ def run_rules_twice(store: Store) -> None:
 class Cloud:
     """The application and a client of it."""
 
-    def __init__(self, store: Store, security: Security, state: Path):
+    def __init__(self, store: Store, security: Security, state: Path, limit_model: Any = "flat"):
         self.store = store
         run_rules_twice(store)
         self.clock = ManualClock()
-        self.settings = Settings(state=str(state), security=security)
+        self.settings = Settings(
+            state=str(state), security=security, identity=IdentitySettings(limit_model=limit_model)
+        )
         self.made: Made = store.write_now(
             lambda tx: bootstrap(tx, now=self.clock.now(), admin_password=ADMIN_PASSWORD, services=SERVICES)
         )
@@ -149,8 +152,12 @@ class Cloud:
 
 @pytest.fixture
 def make_cloud(make_store: Callable[..., Store], tmp_path: Path) -> Iterator[Callable[..., Cloud]]:
-    """Gives a function that makes a cloud with these rules for passwords."""
-    yield lambda **security: Cloud(make_store("bivouac.identity"), Security(**security), tmp_path)
+    """Gives a function that makes a cloud with these rules for passwords, and this model of limits."""
+
+    def make(limit_model: str = "flat", **security: Any) -> Cloud:
+        return Cloud(make_store("bivouac.identity"), Security(**security), tmp_path, limit_model)
+
+    yield make
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import json
 import string
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -45,8 +46,10 @@ def test_pages_of_lists(cloud: Cloud) -> None:
         following = answer["links"]["next"]
         path = following.removeprefix("http://cloud:5000/identity") if following else ""
     assert names == [["g0", "g1", "g2"], ["g3", "g4", "g5"], ["g6"]]
-    for bad in ("limit=-1", "limit=x", "marker=none"):
-        assert cloud.get(f"/v3/groups?{bad}").status == 400
+    for bad, status in (("limit=-1", 400), ("limit=x", 400), ("marker=none", 404)):
+        assert cloud.get(f"/v3/groups?{bad}").status == status
+    assert cloud.get("/v3/groups?limit=3")["truncated"] is True
+    assert "truncated" not in cloud.get("/v3/groups?limit=30").body
 
 
 def test_every_list_and_thing_has_links(cloud: Cloud) -> None:
@@ -82,7 +85,7 @@ def test_the_tree_of_projects(cloud: Cloud) -> None:
     assert cloud.patch(f"/v3/projects/{top}", {"project": {"enabled": False}}).status == 200
     assert cloud.patch(one, {"project": {"enabled": True}}).status == 403
     below = {"project": {"name": "x", "parent_id": low["id"]}}
-    assert cloud.post("/v3/projects", below).status == 403, "in a disabled branch"
+    assert cloud.post("/v3/projects", below).status == 400, "in a disabled branch"
     for path in (one, f"/v3/projects/{top}"):
         assert cloud.delete(path).status == 204
     parent = "default"
@@ -100,8 +103,8 @@ def test_the_tree_of_projects(cloud: Cloud) -> None:
         ({"name": 5}, 400),
         ({}, 400),
         ({"name": "admin"}, 409),
-        ({"name": "x", "domain_id": "none"}, 404),
-        ({"name": "x", "parent_id": "none"}, 404),
+        ({"name": "x", "domain_id": "none"}, 400),
+        ({"name": "x", "parent_id": "none"}, 400),
         ({"name": "x", "enabled": "yes"}, 400),
         ({"name": "x", "tags": ["a,b"]}, 400),
         ({"name": "x", "tags": ["a", "a"]}, 400),
@@ -195,7 +198,7 @@ def test_a_new_endpoint_is_in_the_catalog_at_once(cloud: Cloud) -> None:
     for change in ({"interface": "secret"}, {"url": "no url"}, {"url": "http://$(secret)s"}, {"service_id": "none"},
                    {"region_id": "none"}):  # fmt: skip
         assert cloud.patch(path, {"endpoint": change}).status == 400, change
-    assert cloud.delete("/v3/regions/New").status == 409
+    assert cloud.delete("/v3/regions/New").status == 403
     cloud.delete(f"/v3/services/{service}")
     assert cloud.get(path).status == 404
     assert cloud.delete("/v3/regions/New").status == 204
@@ -209,7 +212,14 @@ def test_regions(cloud: Cloud) -> None:
     assert cloud.patch("/v3/regions/a.b", {"region": {"parent_region_id": "low"}}).status == 400
     assert cloud.post("/v3/regions", {"region": {"parent_region_id": "none"}}).status == 404
     assert [one["id"] for one in cloud.get("/v3/regions?parent_region_id=a.b")["regions"]] == ["low"]
-    assert cloud.delete("/v3/regions/a.b").status == 409
+    service = cloud.get("/v3/services?type=compute")["services"][0]["id"]
+    endpoint = {"service_id": service, "interface": "admin", "url": "http://x", "region_id": "low"}
+    made = cloud.post("/v3/endpoints", {"endpoint": endpoint})["endpoint"]["id"]
+    assert cloud.delete("/v3/regions/a.b").status == 403, "an endpoint is in the region below"
+    assert cloud.get("/v3/regions/low").status == 200
+    cloud.delete(f"/v3/endpoints/{made}")
+    assert cloud.delete("/v3/regions/a.b").status == 204
+    assert cloud.get("/v3/regions/low").status == 404
 
 
 def test_a_project_with_associations_sees_only_those(cloud: Cloud) -> None:
@@ -261,13 +271,16 @@ def test_policies_are_found_by_endpoint_service_and_region(cloud: Cloud) -> None
 def test_limits_stand_on_registered_ones(cloud: Cloud) -> None:
     service = cloud.get("/v3/services?type=compute")["services"][0]["id"]
     registered = {"service_id": service, "resource_name": "cores", "default_limit": 10}
-    assert cloud.post("/v3/limits", {"limits": [{**registered, "resource_limit": 5}]}).status == 403
+    own = {"service_id": service, "resource_name": "cores", "resource_limit": 5}
+    own["project_id"] = cloud.made.admin_project_id
+    assert cloud.post("/v3/limits", {"limits": [own]}).status == 403
     made = cloud.post("/v3/registered_limits", {"registered_limits": [registered]})
     assert made.status == 201
     first = made["registered_limits"][0]["id"]
     assert cloud.post("/v3/registered_limits", {"registered_limits": [registered]}).status == 409
-    own = {"service_id": service, "resource_name": "cores", "resource_limit": 5}
-    made = cloud.post("/v3/limits", {"limits": [{**own, "domain_id": "default"}, own]})
+    of_nobody = {name: value for name, value in own.items() if name != "project_id"}
+    assert cloud.post("/v3/limits", {"limits": [of_nobody]}).status == 400
+    made = cloud.post("/v3/limits", {"limits": [{**own, "project_id": "default"}, own]})
     assert made.status == 201
     assert [one["project_id"] for one in made["limits"]] == [None, cloud.made.admin_project_id]
     assert cloud.post("/v3/limits", {"limits": [own]}).status == 409
@@ -277,7 +290,7 @@ def test_limits_stand_on_registered_ones(cloud: Cloud) -> None:
     assert cloud.delete(f"/v3/registered_limits/{first}").status == 403
     assert cloud.patch(f"/v3/registered_limits/{first}", {"registered_limit": {"resource_name": "x"}}).status == 403
     update = {"registered_limit": {"default_limit": 20}}
-    assert cloud.patch(f"/v3/registered_limits/{first}", update)["registered_limit"]["default_limit"] == 20
+    assert cloud.patch(f"/v3/registered_limits/{first}", update).status == 403
     user = cloud.make("user", name="u", domain_id="default", password="secret")["id"]
     project = cloud.make("project", name="p", domain_id="default")["id"]
     cloud.assign(user, "member", f"projects/{project}")
@@ -287,13 +300,49 @@ def test_limits_stand_on_registered_ones(cloud: Cloud) -> None:
     assert cloud.get("/v3/limits/model", token)["model"]["name"] == "flat"
     for one in made["limits"]:
         assert cloud.delete(f"/v3/limits/{one['id']}").status == 204
+    assert cloud.patch(f"/v3/registered_limits/{first}", update)["registered_limit"]["default_limit"] == 20
     assert cloud.delete(f"/v3/registered_limits/{first}").status == 204
+
+
+def test_with_the_strict_model_no_project_passes_what_it_lies_in(make_cloud: Callable[..., Cloud]) -> None:
+    cloud = make_cloud(limit_model="strict_two_level")
+    assert cloud.get("/v3/limits/model")["model"]["name"] == "strict_two_level"
+    service = cloud.get("/v3/services?type=compute")["services"][0]["id"]
+    domain = cloud.make("domain", name="acme")["id"]
+    web = cloud.make("project", name="web", domain_id=domain)["id"]
+    sub = cloud.make("project", name="sub", domain_id=domain, parent_id=web)["id"]
+    deeper = {"project": {"name": "deeper", "domain_id": domain, "parent_id": sub}}
+    assert cloud.post("/v3/projects", deeper).status == 403
+    cores = {"service_id": service, "resource_name": "cores"}
+    cloud.post("/v3/registered_limits", {"registered_limits": [{**cores, "default_limit": 10}]})
+
+    def limit(value: int, **owner: str) -> Any:
+        return cloud.post("/v3/limits", {"limits": [{**cores, **owner, "resource_limit": value}]})
+
+    def change(limit_id: str, value: int) -> int:
+        return cloud.patch(f"/v3/limits/{limit_id}", {"limit": {"resource_limit": value}}).status
+
+    refused = limit(11, project_id=web)
+    assert refused.status == 403
+    assert "10 is the limit of what the project lies in" in refused["error"]["message"]
+    of_web = limit(9, project_id=web)["limits"][0]["id"]
+    assert limit(8, domain_id=domain).status == 403, "its project has 9 already"
+    of_domain = limit(20, domain_id=domain)["limits"][0]["id"]
+    assert [change(of_web, value) for value in (21, -1, 20)] == [403, 403, 200]
+    assert [change(of_domain, value) for value in (19, -1)] == [403, 200]
+    assert change(of_web, -1) == 200
+    assert limit(100, project_id=sub).status == 201
+    cloud.delete(f"/v3/limits/{of_web}")
+    cloud.delete(f"/v3/limits/{of_domain}")
+    of_both = {"project_id": (web, 200), "domain_id": (domain, 300)}
+    together = [{**cores, name: owner, "resource_limit": value} for name, (owner, value) in of_both.items()]
+    assert cloud.post("/v3/limits", {"limits": together}).status == 201
 
 
 def test_configuration_of_a_domain(cloud: Cloud) -> None:
     path = "/v3/domains/default/config"
     config = {"ldap": {"url": "ldap://x", "password": "hush"}}
-    assert [cloud.put(path, {"config": config}).status, cloud.put(path, {"config": config}).status] == [201, 200]
+    assert [cloud.put(path, {"config": config}).status, cloud.put(path, {"config": config}).status] == [201, 201]
     assert cloud.get(path)["config"] == {"ldap": {"url": "ldap://x"}}, "the password is never shown"
     assert "hush" not in str(cloud.store.read_now(lambda tx: tx.query("SELECT * FROM changes")))
     assert cloud.get(f"{path}/ldap/url")["config"] == {"url": "ldap://x"}

@@ -70,7 +70,7 @@ def test_groups_implied_and_domain_roles(cloud: Cloud) -> None:
     assert names(cloud, user, project=project) == ["third", "worker"]
     elsewhere = cloud.make("project", name="p", domain_id="default")["id"]
     assert cloud.put(f"/v3/projects/{elsewhere}/users/{user}/roles/{boss}").status == 403
-    assert cloud.put(f"/v3/system/users/{user}/roles/{boss}").status == 403
+    assert cloud.put(f"/v3/system/users/{user}/roles/{boss}").status == 400
     assert cloud.delete(f"/v3/roles/{cloud.role('member')}").status == 403, "immutable"
 
 

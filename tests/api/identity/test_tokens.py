@@ -42,7 +42,6 @@ def test_the_catalog_has_the_projects_id_in_its_urls(cloud: Cloud) -> None:
     [
         {},
         {"identity": {}},
-        {"identity": {"methods": []}},
         {"identity": {"methods": ["password"]}},
         {"identity": {"methods": ["password"], "password": {"user": {}}}},
         {"identity": {"methods": ["password"], "password": {"user": {"name": "admin", "password": "x"}}}},

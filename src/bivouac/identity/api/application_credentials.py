@@ -19,6 +19,7 @@ from ..service.application_credentials import NewAccessRule, NewApplicationCrede
 from ..service.delegation import RoleName
 from . import shapes
 from .moments import moment_text
+from .roles import view as role_view
 from .shapes import Name255, Text
 
 _Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
@@ -65,7 +66,8 @@ def view(request: Request, shown: Shown) -> dict[str, Any]:
         "description": row.description,
         "user_id": row.user_id,
         "project_id": row.project_id,
-        "roles": [{"id": role.id, "name": role.name, "domain_id": role.domain_id} for role in shown.roles],
+        "system": None,
+        "roles": [role_view(request, role) for role in shown.roles],
         "expires_at": moment_text(row.expires_at),
         "unrestricted": row.unrestricted,
         "links": shapes.self_link(request, f"users/{row.user_id}/application_credentials/{row.id}"),

@@ -13,7 +13,7 @@ from ...core.errors import Forbidden, Gone, NotFound
 from ...core.http import PUBLIC, Request, Response, Route
 from ...core.store import Tx
 from .. import revocation
-from ..identity import Identity
+from ..identity import identity_of
 from ..login import AuthRequest, Partial
 from ..oauth_signature import SignedRequest, parse_authorization
 from ..records import Project
@@ -25,11 +25,6 @@ from .token_document import encoded
 MAX_BODY_BYTES = 112 << 10
 """As Keystone's `[oslo_middleware] max_request_body_size`."""
 _SUBJECT = {"Vary": "X-Auth-Token"}
-
-
-def identity_of(request: Request) -> Identity:
-    """The service behind the request."""
-    return request.mount.service
 
 
 def with_catalog(request: Request) -> bool:

@@ -96,9 +96,8 @@ async def show_region(request: Request, region_id: str) -> dict[str, Any]:
 
 
 async def update_region(request: Request, region_id: str) -> dict[str, Any]:
-    shapes.same_id(request.body, region_id)
-    known, extra = shapes.decode(RegionChanges, request.body)
-    row = await request.write(rules.update_region, region_id, {**shapes.changes(known), **extra})
+    changes = shapes.patch(RegionChanges, request.body, region_id)
+    row = await request.write(rules.update_region, region_id, changes)
     return {"region": region_view(request, row)}
 
 
@@ -144,9 +143,8 @@ async def show_service(request: Request, service_id: str) -> dict[str, Any]:
 
 
 async def update_service(request: Request, service_id: str) -> dict[str, Any]:
-    shapes.same_id(request.body, service_id)
-    known, extra = shapes.decode(ServiceChanges, request.body)
-    row = await request.write(rules.update_service, service_id, {**shapes.changes(known), **extra})
+    changes = shapes.patch(ServiceChanges, request.body, service_id)
+    row = await request.write(rules.update_service, service_id, changes)
     return {"service": service_view(request, row)}
 
 
@@ -174,6 +172,8 @@ def endpoint_view(request: Request, row: Endpoint) -> dict[str, Any]:
 
 async def list_endpoints(request: Request) -> dict[str, Any]:
     page = shapes.page(request)
+    if request.query_value("interface") not in (None, *rules.INTERFACES):
+        raise BadRequest(f"The interface is one of {', '.join(rules.INTERFACES)}.")
     filters = shapes.filters(request, ("service_id", "interface", "region_id", "id", "url"), ("enabled",))
     rows = await request.read(rules.list_endpoints, filters, page)
     return shapes.listing(request, "endpoints", rows, lambda row: endpoint_view(request, row), page)
@@ -197,9 +197,7 @@ async def show_endpoint(request: Request, endpoint_id: str) -> dict[str, Any]:
 
 
 async def update_endpoint(request: Request, endpoint_id: str) -> dict[str, Any]:
-    shapes.same_id(request.body, endpoint_id)
-    known, extra = shapes.decode(EndpointChanges, request.body)
-    changes = {**shapes.changes(known), **extra}
+    changes = shapes.patch(EndpointChanges, request.body, endpoint_id)
     if "interface" in changes:
         changes["interface"] = changes["interface"].removesuffix("URL")
     return {"endpoint": endpoint_view(request, await request.write(rules.update_endpoint, endpoint_id, changes))}

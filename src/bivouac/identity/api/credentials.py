@@ -10,11 +10,12 @@ from msgspec import UNSET, Struct, UnsetType
 from ...core.errors import BadRequest, Unauthorized
 from ...core.http import Request, Response, Route
 from ..ec2_signature import Ec2Request, holds, string_holds
+from ..identity import identity_of
 from ..records import Credential
 from ..service import credentials
 from ..service.validity import Proven
 from . import shapes
-from .auth import answer_with_token, identity_of
+from .auth import answer_with_token
 from .shapes import Id64
 
 
@@ -70,9 +71,7 @@ async def show_credential(request: Request, credential_id: str) -> dict[str, Any
 
 
 async def update_credential(request: Request, credential_id: str) -> dict[str, Any]:
-    shapes.same_id(request.body, credential_id)
-    known, extra = shapes.decode(CredentialChanges, request.body)
-    changes = {**shapes.changes(known), **extra}
+    changes = shapes.patch(CredentialChanges, request.body, credential_id)
     row = await request.write(credentials.update, identity_of(request).vault, credential_id, changes)
     return {"credential": view(request, row)}
 

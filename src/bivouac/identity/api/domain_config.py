@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from ...core.http import Request, Response, Route
+from ...core.http import Request, Route
+from ..identity import identity_of
 from ..service import domain_config as rules
-from .auth import identity_of
 
 
 async def show_config(request: Request, domain_id: str, group: str = "", option: str = "") -> dict[str, Any]:
@@ -16,9 +16,8 @@ async def show_config(request: Request, domain_id: str, group: str = "", option:
     return {"config": found}
 
 
-async def create_config(request: Request, domain_id: str) -> Response:
-    config, is_new = await request.write(rules.create, domain_id, request.body)
-    return Response({"config": config}, 201 if is_new else 200)
+async def create_config(request: Request, domain_id: str) -> dict[str, Any]:
+    return {"config": await request.write(rules.create, domain_id, request.body)}
 
 
 async def update_config(request: Request, domain_id: str, group: str = "", option: str = "") -> dict[str, Any]:

@@ -60,9 +60,8 @@ async def show_domain(request: Request, domain_id: str) -> dict[str, Any]:
 
 
 async def update_domain(request: Request, domain_id: str) -> dict[str, Any]:
-    shapes.same_id(request.body, domain_id)
-    known, extra = shapes.decode(DomainChanges, request.body)
-    row = await request.write(domains.update, domain_id, {**shapes.changes(known), **extra})
+    changes = shapes.patch(DomainChanges, request.body, domain_id)
+    row = await request.write(domains.update, domain_id, changes)
     return {"domain": view(request, row)}
 
 

@@ -13,13 +13,13 @@ from .projects import view as project_view
 from .shapes import Name255, Text
 
 
-class EndpointGroupBody(Struct):
+class EndpointGroupBody(Struct, forbid_unknown_fields=True):
     name: Name255
     filters: dict[str, Any]
     description: Text | None = None
 
 
-class EndpointGroupChanges(Struct):
+class EndpointGroupChanges(Struct, forbid_unknown_fields=True):
     name: Name255 | UnsetType = UNSET
     filters: dict[str, Any] | UnsetType = UNSET
     description: Text | None | UnsetType = UNSET
@@ -52,8 +52,8 @@ async def show_group(request: Request, endpoint_group_id: str) -> dict[str, Any]
 
 
 async def update_group(request: Request, endpoint_group_id: str) -> dict[str, Any]:
-    known, _ = shapes.decode(EndpointGroupChanges, request.body)
-    row = await request.write(rules.update_group, endpoint_group_id, shapes.changes(known))
+    changes = shapes.patch(EndpointGroupChanges, request.body, endpoint_group_id)
+    row = await request.write(rules.update_group, endpoint_group_id, changes)
     return {"endpoint_group": view(request, row)}
 
 
@@ -77,8 +77,8 @@ async def list_project_groups(request: Request, project_id: str) -> dict[str, An
 
 
 async def show_group_in_project(request: Request, endpoint_group_id: str, project_id: str) -> dict[str, Any]:
-    row = await request.read(rules.check_group_in_project, endpoint_group_id, project_id)
-    return {"endpoint_group": view(request, row)}
+    await request.read(rules.check_group_in_project, endpoint_group_id, project_id)
+    return {"project_endpoint_group": {"endpoint_group_id": endpoint_group_id, "project_id": project_id}}
 
 
 async def add_group_to_project(request: Request, endpoint_group_id: str, project_id: str) -> None:

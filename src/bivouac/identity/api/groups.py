@@ -54,9 +54,8 @@ async def show_group(request: Request, group_id: str) -> dict[str, Any]:
 
 
 async def update_group(request: Request, group_id: str) -> dict[str, Any]:
-    shapes.same_id(request.body, group_id)
-    known, extra = shapes.decode(GroupChanges, request.body)
-    row = await request.write(groups.update, group_id, {**shapes.changes(known), **extra})
+    changes = shapes.patch(GroupChanges, request.body, group_id)
+    row = await request.write(groups.update, group_id, changes)
     return {"group": view(request, row)}
 
 
@@ -66,14 +65,16 @@ async def delete_group(request: Request, group_id: str) -> None:
 
 async def list_group_users(request: Request, group_id: str) -> dict[str, Any]:
     page = shapes.page(request, ("name",))
-    rows = await request.read(groups.users_of, group_id, shapes.filters(request, _TEXTS, ("enabled",)), page)
+    rows = await request.read(groups.users_of, group_id, users.filters_of(request), page)
     return shapes.listing(request, "users", rows, lambda row: users.view(request, row), page)
 
 
 async def list_user_groups(request: Request, user_id: str) -> dict[str, Any]:
     page = shapes.page(request, ("name",))
     rows = await request.read(groups.groups_of, user_id, shapes.filters(request, _TEXTS), page)
-    return shapes.listing(request, "groups", rows, lambda row: view(request, row), page)
+    # Only members by an identity provider's mapping come to an end, and there are none here.
+    unending = {"membership_expires_at": None}
+    return shapes.listing(request, "groups", rows, lambda row: {**view(request, row), **unending}, page)
 
 
 async def add_user(request: Request, group_id: str, user_id: str) -> None:

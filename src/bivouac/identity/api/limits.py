@@ -7,8 +7,8 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from ...core.errors import BadRequest
 from ...core.http import Request, Route
-from ...core.store import Tx
 from ..catalog_records import RegisteredLimit
+from ..identity import identity_of
 from ..service import limits as rules
 from ..service.limits import NewLimit, NewRegisteredLimit, Shown
 from . import shapes
@@ -102,13 +102,7 @@ async def list_limits(request: Request) -> dict[str, Any]:
 
 
 async def create_limits(request: Request) -> dict[str, Any]:
-    body = [
-        {"project_id": request.call.project_id or None, **one}
-        if isinstance(one, dict) and not one.get("project_id") and not one.get("domain_id")
-        else one
-        for one in request.body
-    ]
-    found = await request.write(rules.create, _many(NewLimit, body))
+    found = await request.write(rules.create, _model(request), _many(NewLimit, request.body))
     return shapes.collection(request, "limits", [view(request, one) for one in found])
 
 
@@ -118,7 +112,8 @@ async def show_limit(request: Request, limit_id: str) -> dict[str, Any]:
 
 async def update_limit(request: Request, limit_id: str) -> dict[str, Any]:
     known, _ = shapes.decode(LimitChanges, request.body)
-    return {"limit": view(request, await request.write(rules.update, limit_id, shapes.changes(known)))}
+    changed = await request.write(rules.update, _model(request), limit_id, shapes.changes(known))
+    return {"limit": view(request, changed)}
 
 
 async def delete_limit(request: Request, limit_id: str) -> None:
@@ -126,12 +121,11 @@ async def delete_limit(request: Request, limit_id: str) -> None:
 
 
 async def show_model(request: Request) -> dict[str, Any]:
-    return {"model": await request.read(_model)}
+    return {"model": {"name": _model(request), "description": rules.MODELS[_model(request)]}}
 
 
-def _model(tx: Tx, call: Any) -> dict[str, str]:
-    call.enforce("identity:get_limit_model", {})
-    return rules.MODEL
+def _model(request: Request) -> str:
+    return identity_of(request).settings.identity.limit_model
 
 
 _REGISTERED, _LIMIT = "/v3/registered_limits/{registered_limit_id}", "/v3/limits/{limit_id}"
@@ -146,7 +140,7 @@ ROUTES = [
           late=True, body=dict[str, Any], envelope="registered_limit"),
     Route(method="DELETE", path=_REGISTERED, handler=delete_registered, rule="identity:delete_registered_limit",
           late=True, status=204),
-    Route(method="GET", path="/v3/limits/model", handler=show_model, rule="identity:get_limit_model", late=True),
+    Route(method="GET", path="/v3/limits/model", handler=show_model, rule="identity:get_limit_model"),
     Route(method="GET", path="/v3/limits", handler=list_limits, rule="identity:list_limits", late=True),
     Route(method="POST", path="/v3/limits", handler=create_limits, rule="identity:create_limits", late=True,
           status=201, body=list[Any], envelope="limits"),

@@ -63,8 +63,7 @@ async def show_consumer(request: Request, consumer_id: str) -> dict[str, Any]:
 
 
 async def update_consumer(request: Request, consumer_id: str) -> dict[str, Any]:
-    known, extra = shapes.decode(ConsumerChanges, request.body)
-    changes = {**shapes.changes(known), **extra}
+    changes = shapes.patch(ConsumerChanges, request.body, consumer_id)
     if "id" in request.body:
         changes["id"] = request.body["id"]
     return {"consumer": view(request, await request.write(oauth1.update_consumer, consumer_id, changes))}

@@ -48,9 +48,8 @@ async def show_policy(request: Request, policy_id: str) -> dict[str, Any]:
 
 
 async def update_policy(request: Request, policy_id: str) -> dict[str, Any]:
-    shapes.same_id(request.body, policy_id)
-    known, extra = shapes.decode(PolicyChanges, request.body)
-    row = await request.write(rules.update, policy_id, {**shapes.changes(known), **extra})
+    changes = shapes.patch(PolicyChanges, request.body, policy_id)
+    row = await request.write(rules.update, policy_id, changes)
     return {"policy": view(request, row)}
 
 

@@ -7,6 +7,7 @@ from msgspec import UNSET, Struct, UnsetType
 from ...core.errors import BadRequest
 from ...core.http import Request, Response, Route
 from ...core.store import Tx
+from ..identity import identity_of
 from ..records import Project, User
 from ..service import available, projects, targets
 from . import shapes
@@ -83,7 +84,8 @@ async def list_projects(request: Request) -> dict[str, Any]:
 async def create_project(request: Request) -> dict[str, Any]:
     known, extra = shapes.decode(NewProject, request.body)
     new = to_new(known, extra, domain_id=known.domain_id, parent_id=known.parent_id, is_domain=known.is_domain)
-    return {"project": view(request, await request.write(projects.create, new))}
+    max_depth = projects.MAX_DEPTH_OF_MODEL[identity_of(request).settings.identity.limit_model]
+    return {"project": view(request, await request.write(projects.create, new, max_depth))}
 
 
 async def show_project(request: Request, project_id: str) -> dict[str, Any]:
@@ -105,9 +107,8 @@ def _show(tx: Tx, call: Any, project_id: str, wanted: set[str]) -> tuple[Project
 
 
 async def update_project(request: Request, project_id: str) -> dict[str, Any]:
-    shapes.same_id(request.body, project_id)
-    known, extra = shapes.decode(ProjectChanges, request.body)
-    row = await request.write(projects.update, project_id, {**shapes.changes(known), **extra})
+    changes = shapes.patch(ProjectChanges, request.body, project_id, may_be_empty=True)
+    row = await request.write(projects.update, project_id, changes)
     return {"project": view(request, row)}
 
 

@@ -57,9 +57,8 @@ async def show_role(request: Request, role_id: str) -> dict[str, Any]:
 
 
 async def update_role(request: Request, role_id: str) -> dict[str, Any]:
-    shapes.same_id(request.body, role_id)
-    known, extra = shapes.decode(RoleChanges, request.body)
-    row = await request.write(roles.update, role_id, {**shapes.changes(known), **extra})
+    changes = shapes.patch(RoleChanges, request.body, role_id)
+    row = await request.write(roles.update, role_id, changes)
     return {"role": view(request, row)}
 
 

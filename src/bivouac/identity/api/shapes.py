@@ -26,7 +26,9 @@ MAX_PAGE = 10_000
 
 
 def decode(struct: type[S], body: dict[str, Any]) -> tuple[S, dict[str, Any]]:
-    """The body's known fields, and all others. Raises BadRequest."""
+    """The body's known fields, and all others; names lose the blanks around them. Raises BadRequest."""
+    if isinstance(name := body.get("name"), str):
+        body = {**body, "name": name.strip()}
     try:
         known = msgspec.convert(body, struct)
     except msgspec.ValidationError as error:
@@ -40,10 +42,17 @@ def changes(patch: Struct) -> dict[str, Any]:
     return {name: value for name in patch.__struct_fields__ if (value := getattr(patch, name)) is not UNSET}
 
 
-def same_id(body: dict[str, Any], resource_id: str) -> None:
-    """A body may repeat the id, but not change it. Raises BadRequest."""
+def patch(
+    struct: type[Struct], body: dict[str, Any], resource_id: str, *, may_be_empty: bool = False
+) -> dict[str, Any]:
+    """What a PATCH body changes, known fields and further attributes. Raises BadRequest: also for a body without
+    anything in it, which Keystone takes for projects only, and for one with another id."""
+    if not body and not may_be_empty:
+        raise BadRequest("Invalid input: nothing to change, the body is empty.")
     if body.get("id", resource_id) != resource_id:
         raise BadRequest("Cannot change the id of a resource.")
+    known, extra = decode(struct, body)
+    return {**changes(known), **extra}
 
 
 def self_link(request: Request, path: str) -> dict[str, str]:
@@ -81,7 +90,11 @@ def listing(
         query = [(name, value) for name, value in request.query if name != "marker"]
         query.append(("marker", str(getattr(rows[-1], "id", ""))))
         following = request.url + "?" + _query(query)
-    return {key: [shape(row) for row in rows], "links": {"self": _self(request), "previous": None, "next": following}}
+    found = collection(request, key, [shape(row) for row in rows])
+    if following is not None:
+        found["links"]["next"] = following
+        found["truncated"] = True
+    return found
 
 
 def collection(request: Request, key: str, items: list[Any]) -> dict[str, Any]:

@@ -30,7 +30,7 @@ class TrustBody(Struct):
 
 def view(request: Request, row: Trust) -> dict[str, Any]:
     """A trust on the wire, without its roles."""
-    shaped = {
+    return {
         **row.extra,
         "id": row.id,
         "trustor_user_id": row.trustor_user_id,
@@ -40,12 +40,10 @@ def view(request: Request, row: Trust) -> dict[str, Any]:
         "expires_at": moment_text(row.expires_at, "Z"),
         "deleted_at": None,
         "remaining_uses": row.remaining_uses,
+        "redelegated_trust_id": row.redelegated_trust_id,
         "redelegation_count": row.redelegation_count,
         "links": shapes.self_link(request, f"OS-TRUST/trusts/{row.id}"),
     }
-    if row.redelegated_trust_id is not None:
-        shaped["redelegated_trust_id"] = row.redelegated_trust_id
-    return shaped
 
 
 def _full(request: Request, shown: Shown) -> dict[str, Any]:

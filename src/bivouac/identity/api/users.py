@@ -7,16 +7,18 @@ from msgspec import UNSET, Struct, UnsetType
 from ...core.clock import iso_micro, parse_iso
 from ...core.errors import BadRequest
 from ...core.http import PUBLIC, Request, Route
+from ..identity import identity_of
 from ..passwords import check_strength, hash_in_thread, is_known_format
 from ..records import User
 from ..service import users
 from ..service.filters import Filters
 from ..service.login_facts import UserName
 from . import shapes
-from .auth import identity_of
 from .shapes import Id64, Name255, Text
 
 _TEXTS = ("name", "domain_id", "id")
+_FEDERATED = ("idp_id", "protocol_id", "unique_id")
+"""Filters on users of identity providers, of which there are none here."""
 
 
 class NewUser(Struct):
@@ -79,9 +81,17 @@ def _with_expiry(request: Request, filters: Filters) -> Filters:
     return filters
 
 
+def filters_of(request: Request) -> Filters:
+    """The query's filters of users. Raises BadRequest."""
+    found = _with_expiry(request, shapes.filters(request, _TEXTS, ("enabled",)))
+    if any(request.query_value(name) is not None for name in _FEDERATED):
+        found = found.having("1 = 0")
+    return found
+
+
 async def list_users(request: Request) -> dict[str, Any]:
     page = shapes.page(request, ("name",))
-    filters = _with_expiry(request, shapes.filters(request, _TEXTS, ("enabled",)))
+    filters = filters_of(request)
     rows = await request.read(users.list_users, filters, page)
     return shapes.listing(request, "users", rows, lambda row: view(request, row), page)
 
@@ -107,10 +117,8 @@ async def show_user(request: Request, user_id: str) -> dict[str, Any]:
 
 
 async def update_user(request: Request, user_id: str) -> dict[str, Any]:
-    shapes.same_id(request.body, user_id)
-    known, extra = shapes.decode(UserChanges, request.body)
+    changes = shapes.patch(UserChanges, request.body, user_id)
     security = identity_of(request).settings.security
-    changes = {**shapes.changes(known), **extra}
     if "password" in changes:
         password = changes.pop("password")
         if password is not None:

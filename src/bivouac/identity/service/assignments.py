@@ -139,7 +139,7 @@ def _effective(tx: Tx, wanted: Wanted, projects: list[str]) -> list[Assignment]:
         members.setdefault(member.group_id, []).append(member.user_id)
     implied, roles = implied_map(tx), {role.id: role for role in tx.select(Role)}
     below = _Below(tx)
-    found: dict[tuple[str, ...], Assignment] = {}
+    found: list[Assignment] = []
     for row in rows:
         for place_type, place in below.places(row):
             if (projects and (place_type != "project" or place not in projects)) or (
@@ -152,14 +152,13 @@ def _effective(tx: Tx, wanted: Wanted, projects: list[str]) -> list[Assignment]:
                 for role_id in (row.role_id, *implied.get(row.role_id, ())):
                     if roles[role_id].domain_id is not None or (wanted.role_id and role_id != wanted.role_id):
                         continue
-                    line = Assignment(
+                    found.append(Assignment(
                         row=row, actor_type="user", actor_id=user, target_type=place_type, target_id=place,
                         role_id=role_id, inherited=row.inherited,
                         via_group=row.actor_id if row.actor_type == "group" else "",
                         prior_role_id=row.role_id if role_id != row.role_id else "",
-                    )  # fmt: skip
-                    found.setdefault((user, place_type, place, role_id), line)
-    return list(found.values())
+                    ))  # fmt: skip
+    return found
 
 
 class _Below:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from ...core.call import Call
-from ...core.errors import BadRequest, Conflict, NotFound
+from ...core.errors import BadRequest, Conflict, Forbidden, NotFound
 from ...core.ids import new_hex
 from ...core.store import Duplicate, Page, Referenced, Tx
 from .. import catalog
@@ -65,13 +65,21 @@ def update_region(tx: Tx, call: Call, region_id: str, changes: dict[str, Any]) -
 
 
 def delete_region(tx: Tx, call: Call, region_id: str) -> None:
-    """Raises Forbidden, NotFound, Conflict (in use)."""
+    """Delete it with the regions below. Raises NotFound, Forbidden (endpoints or limits are there)."""
     row = get_region(tx, call, region_id, "identity:delete_region")
     try:
-        tx.delete(row)
+        _delete_tree(tx, row)
     except Referenced as error:
-        raise Conflict(f"Region {region_id} has regions below it, endpoints or limits: remove those first.") from error
+        raise Forbidden(
+            f"Unable to delete region {region_id} because it or its child regions have associated endpoints or limits."
+        ) from error
     catalog.changed(tx)
+
+
+def _delete_tree(tx: Tx, region: Region) -> None:
+    for child in tx.select(Region, "WHERE parent_region_id = ?", region.id):
+        _delete_tree(tx, child)
+    tx.delete(region)
 
 
 # --- services ----------------------------------------------------------------------------------------------------
@@ -149,7 +157,8 @@ def _checked(tx: Tx, fields: dict[str, Any]) -> None:
     if region_id is not None and tx.get(Region, region_id) is None:
         raise BadRequest(f"Could not find region: {region_id}.")
     known = {"project_id": "", "tenant_id": "", "user_id": ""}
-    if url is not None and catalog.substitute(url, known) is None:
+    filled = catalog.substitute(url, known) if url is not None else ""
+    if filled is None or "%" in filled:
         raise BadRequest(f"The endpoint's URL may ask for project_id, tenant_id and user_id only: {url}")
 
 

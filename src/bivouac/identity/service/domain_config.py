@@ -43,6 +43,8 @@ Config = dict[str, dict[str, Any]]
 
 def _check_known(config: Config) -> None:
     """Raises Forbidden for sections and options that a domain can't have."""
+    if not config:
+        raise Forbidden("Invalid domain specific configuration: No options specified.")
     for section, options in config.items():
         if section not in DEFAULTS:
             raise Forbidden(f"Group {section} is not supported for domain specific configurations.")
@@ -84,6 +86,8 @@ def get(tx: Tx, call: Call, domain_id: str, section: str | None, name: str | Non
     """Raises Forbidden, NotFound."""
     call.enforce("identity:get_domain_config", {})
     targets.domain(tx, domain_id)
+    if section is not None:
+        _check_known({section: {name: None} if name else {}})
     return _narrow(_stored(tx, domain_id), section, name)
 
 
@@ -111,14 +115,14 @@ def default(tx: Tx, call: Call, section: str | None, name: str | None) -> Any:
     return _narrow(public, section, name)
 
 
-def create(tx: Tx, call: Call, domain_id: str, config: Config) -> tuple[Config, bool]:
-    """Replace the whole configuration; True when there was none. Raises Forbidden, NotFound."""
+def create(tx: Tx, call: Call, domain_id: str, config: Config) -> Config:
+    """Replace the whole configuration. Raises Forbidden, NotFound."""
     call.enforce("identity:create_domain_config", {})
     targets.domain(tx, domain_id)
     _check_known(config)
-    existed = bool(tx.delete_where(DomainOption, "domain_id = ?", domain_id))
+    tx.delete_where(DomainOption, "domain_id = ?", domain_id)
     _put(tx, domain_id, config)
-    return _stored(tx, domain_id), not existed
+    return _stored(tx, domain_id)
 
 
 def update(tx: Tx, call: Call, domain_id: str, section: str | None, name: str | None, config: Config) -> Any:
@@ -152,7 +156,7 @@ def delete(tx: Tx, call: Call, domain_id: str, section: str | None, name: str | 
         where, args = where + " AND section = ?", [*args, section]
     if name is not None:
         where, args = where + " AND name = ?", [*args, name]
-    if not tx.delete_where(DomainOption, where, *args):
+    if not tx.delete_where(DomainOption, where, *args) and section is not None:
         raise NotFound("Could not find this part of the domain's configuration.")
 
 

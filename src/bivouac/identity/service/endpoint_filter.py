@@ -10,12 +10,14 @@ from .. import catalog
 from ..catalog_records import Endpoint, EndpointGroup, ProjectEndpoint, ProjectEndpointGroup
 from ..records import Project
 from . import targets
-from .catalog_entries import get_endpoint
+from .catalog_entries import INTERFACES, get_endpoint
 
 FILTERS = frozenset({"service_id", "region_id", "interface", "enabled"})
 
 
 def _check_filters(filters: dict[str, Any]) -> None:
+    if filters.get("interface", "public") not in INTERFACES:
+        raise BadRequest(f"The interface is one of {', '.join(INTERFACES)}.")
     if unknown := set(filters) - FILTERS:
         raise BadRequest(f"An endpoint group filters by {', '.join(sorted(FILTERS))}, not by {', '.join(unknown)}.")
 
@@ -40,6 +42,8 @@ def create_group(
 ) -> EndpointGroup:
     """Raises Forbidden, BadRequest."""
     call.enforce("identity:create_endpoint_group", {})
+    if not filters:
+        raise BadRequest("An endpoint group needs filters.")
     _check_filters(filters)
     return tx.insert(EndpointGroup(id=new_hex(), name=name, description=description, filters=filters))
 
@@ -47,10 +51,8 @@ def create_group(
 def update_group(tx: Tx, call: Call, group_id: str, changes: dict[str, Any]) -> EndpointGroup:
     """Raises Forbidden, BadRequest, NotFound."""
     row = get_group(tx, call, group_id, "identity:update_endpoint_group")
-    changes = dict(changes)
     if "filters" in changes:
         _check_filters(changes["filters"])
-        changes["filters"] = {**row.filters, **changes["filters"]}
     catalog.changed(tx)
     return tx.update(row, **changes)
 

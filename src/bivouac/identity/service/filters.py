@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from ...core.errors import BadRequest
+from ...core.errors import BadRequest, NotFound
 from ...core.store import Page, Row, Tx, select_page
 from ...core.store.listing import MarkerNotFound
 
@@ -71,8 +71,8 @@ def parse_bool(text: str) -> bool:
 
 
 def select(tx: Tx, row_class: type[Row], filters: Filters, page: Page) -> list:
-    """Rows of the page. Raises BadRequest for a marker that names nothing."""
+    """Rows of the page. Raises NotFound for a marker that names nothing."""
     try:
         return select_page(tx, row_class, filters.conditions, filters.args, page)
     except MarkerNotFound as error:
-        raise BadRequest(f"Marker {page.marker} could not be found.") from error
+        raise NotFound(f"Marker {page.marker} could not be found.") from error

@@ -6,7 +6,7 @@ Source: Identity API v3, "Roles" (assignments), "System Role Assignments", "OS-I
 from msgspec import Struct
 
 from ...core.call import Call
-from ...core.errors import Forbidden, NotFound
+from ...core.errors import BadRequest, Forbidden, NotFound
 from ...core.store import Tx
 from .. import revocation
 from ..records import Group, Project, Role, RoleAssignment, User
@@ -92,7 +92,7 @@ def create(tx: Tx, call: Call, grant: Grant, role_id: str) -> None:
     role = _check(tx, call, grant, "create", role_id)
     if role is not None and role.domain_id is not None:
         if grant.target_type == "system":
-            raise Forbidden("A role of a domain can't be granted on the system.")
+            raise BadRequest("A role of a domain can't be granted on the system.")
         project = targets.project(tx, grant.target_id)
         if (project.domain_id or project.id) != role.domain_id:
             raise Forbidden("A role of a domain can only be granted within that domain.")

@@ -1,12 +1,14 @@
 """Unified limits: registered defaults, and those of projects and domains.
 
-The enforcement model is flat: a project's limit stands for itself, whatever its parents have.
-Source: Identity API v3, "Unified Limits".
+With the model `flat` a project's limit stands for itself, whatever those above it have. With `strict_two_level` no
+project may be given more than the project or domain above it: its limit, or else the registered default.
+Source: Identity API v3, "Unified Limits"; keystone's guide to unified limits.
 """
 
-from typing import Any
+import math
+from typing import Annotated, Any
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from ...core.call import Call
 from ...core.errors import BadRequest, Conflict, Forbidden, NotFound
@@ -15,22 +17,29 @@ from ...core.store import Duplicate, Tx
 from ..catalog_records import Limit, Region, RegisteredLimit, Service
 from ..records import Project
 from . import targets
+from .projects import ancestors, subtree
 
-MODEL = {"name": "flat", "description": "Limit enforcement and validation does not take project hierarchy into "
-         "consideration."}  # fmt: skip
+FLAT, STRICT_TWO_LEVEL = "flat", "strict_two_level"
+MODELS = {
+    FLAT: "Limit enforcement and validation does not take project hierarchy into consideration.",
+    STRICT_TWO_LEVEL: "This model requires project hierarchy never exceeds a depth of two",
+}
 
 
-class NewRegisteredLimit(Struct, kw_only=True):
+ResourceName = Annotated[str, Meta(min_length=1, max_length=255)]
+
+
+class NewRegisteredLimit(Struct, kw_only=True, forbid_unknown_fields=True):
     service_id: str
-    resource_name: str
+    resource_name: ResourceName
     default_limit: int
     region_id: str | None = None
     description: str | None = None
 
 
-class NewLimit(Struct, kw_only=True):
+class NewLimit(Struct, kw_only=True, forbid_unknown_fields=True):
     service_id: str
-    resource_name: str
+    resource_name: ResourceName
     resource_limit: int
     region_id: str | None = None
     project_id: str | None = None
@@ -104,7 +113,7 @@ def _in_use(tx: Tx, row: RegisteredLimit) -> bool:
 def update_registered(tx: Tx, call: Call, limit_id: str, changes: dict[str, Any]) -> RegisteredLimit:
     """Raises Forbidden (in use), BadRequest, Conflict, NotFound."""
     row = get_registered(tx, call, limit_id, "identity:update_registered_limit")
-    if set(changes) & {"service_id", "region_id", "resource_name"} and _in_use(tx, row):
+    if _in_use(tx, row):
         raise Forbidden(f"Unable to update registered limit {limit_id} because there are limits of projects for it.")
     _checked(changes.get("default_limit"))
     _check_place(tx, changes.get("service_id"), changes.get("region_id"))
@@ -160,8 +169,8 @@ def get(tx: Tx, call: Call, limit_id: str, rule: str = "identity:get_limit") -> 
     return _shown(tx, row)
 
 
-def create(tx: Tx, call: Call, new: list[NewLimit]) -> list[Shown]:
-    """All or none. Raises Forbidden (no registered limit), BadRequest, Conflict."""
+def create(tx: Tx, call: Call, model: str, new: list[NewLimit]) -> list[Shown]:
+    """All or none. Raises Forbidden (no registered limit, more than the model allows), BadRequest, Conflict."""
     call.enforce("identity:create_limits", {})
     found = []
     for one in new:
@@ -169,7 +178,7 @@ def create(tx: Tx, call: Call, new: list[NewLimit]) -> list[Shown]:
         if bool(one.project_id) == bool(one.domain_id):
             raise BadRequest("A limit needs either a project_id or a domain_id.")
         owner = tx.get(Project, one.project_id or one.domain_id)
-        if owner is None or owner.is_domain != bool(one.domain_id):
+        if owner is None or (one.domain_id and not owner.is_domain):
             raise BadRequest(f"Could not find project or domain: {one.project_id or one.domain_id}.")
         _check_place(tx, one.service_id, one.region_id)
         registered = tx.first(
@@ -181,17 +190,57 @@ def create(tx: Tx, call: Call, new: list[NewLimit]) -> list[Shown]:
             raise Forbidden(f"No registered limit of {one.resource_name} for this service and region: make it first.")
         row = Limit(
             id=new_hex(), registered_limit_id=registered.id, resource_limit=one.resource_limit,
-            project_id=one.project_id, domain_id=one.domain_id, description=one.description,
+            project_id=None if owner.is_domain else owner.id, domain_id=owner.id if owner.is_domain else None,
+            description=one.description,
         )  # fmt: skip
         found.append(Shown(_stored(lambda row=row: tx.insert(row), "limit"), registered))
+    for shown in found:  # once all are there: a domain's may come in the same request as its projects'
+        _hold_model(tx, model, shown)
     return found
 
 
-def update(tx: Tx, call: Call, limit_id: str, changes: dict[str, Any]) -> Shown:
+def _hold_model(tx: Tx, model: str, shown: Shown) -> None:
+    """Raises Forbidden when a limit is above that of what it lies in, or below that of what lies in it."""
+    if model != STRICT_TWO_LEVEL:
+        return
+    row, registered = shown.row, shown.registered
+    owner = tx.get(Project, row.project_id or row.domain_id)
+    assert owner is not None
+    limits = {
+        one.project_id or one.domain_id: one.resource_limit
+        for one in tx.select(Limit, "WHERE registered_limit_id = ?", registered.id)
+    }
+    above = next((one.id for one in ancestors(tx, owner) if one.id in limits), None)
+    bound = limits.get(above, registered.default_limit)
+    if not owner.is_domain and _size(row.resource_limit) > _size(bound):
+        raise _unfit(shown, f"{bound} is the limit of what the project lies in")
+    below = [limits[one.id] for one in subtree(tx, owner.id) if one.id in limits]
+    if below and _size(row.resource_limit) < max(map(_size, below)):
+        raise _unfit(shown, f"a project in it has a limit of {max(below, key=_size)}")
+
+
+def _size(limit: int) -> float:
+    """For comparing: -1 is no limit at all."""
+    return math.inf if limit == -1 else limit
+
+
+def _unfit(shown: Shown, reason: str) -> Forbidden:
+    row, registered = shown.row, shown.registered
+    owner = f"project_id: {row.project_id}" if row.project_id else f"domain_id: {row.domain_id}"
+    return Forbidden(
+        f"Invalid resource limit: The resource limit ({owner}, resource_name: {registered.resource_name}, "
+        f"resource_limit: {row.resource_limit}, service_id: {registered.service_id}, region_id: "
+        f"{registered.region_id}) doesn't satisfy current hierarchy model: {reason}."
+    )
+
+
+def update(tx: Tx, call: Call, model: str, limit_id: str, changes: dict[str, Any]) -> Shown:
     """Raises Forbidden, BadRequest, NotFound."""
     shown = get(tx, call, limit_id, "identity:update_limit")
     _checked(changes.get("resource_limit"))
-    return Shown(tx.update(shown.row, **changes), shown.registered)
+    changed = Shown(tx.update(shown.row, **changes), shown.registered)
+    _hold_model(tx, model, changed)
+    return changed
 
 
 def delete(tx: Tx, call: Call, limit_id: str) -> None:

@@ -17,7 +17,8 @@ from .available import project_ids
 from .filters import Filters, like, select
 
 MAX_DEPTH = 5
-"""Levels below a domain."""
+"""Levels below a domain; two with the limits' model `strict_two_level`."""
+MAX_DEPTH_OF_MODEL = {"flat": MAX_DEPTH, "strict_two_level": 2}
 
 
 class NewProject(Struct, frozen=True, kw_only=True):
@@ -78,7 +79,7 @@ def get(tx: Tx, call: Call, project_id: str, rule: str = "identity:get_project")
     return targets.project(tx, project_id)
 
 
-def create(tx: Tx, call: Call, new: NewProject) -> Project:
+def create(tx: Tx, call: Call, new: NewProject, max_depth: int) -> Project:
     """Make a project below its parent (by default its domain), or a domain. Raises Conflict, Forbidden, BadRequest,
     NotFound."""
     if new.is_domain:
@@ -90,18 +91,21 @@ def create(tx: Tx, call: Call, new: NewProject) -> Project:
     domain_id = new.domain_id or (_domain_of(parent) if parent else targets.default_domain(call, None))
     call.enforce("identity:create_project", targets.of_new("project", domain_id))
     if new.parent_id:
-        parent = targets.project(tx, new.parent_id)
+        if parent is None:
+            raise BadRequest(f"Could not find project: {new.parent_id}.")
         if _domain_of(parent) != domain_id:
             raise BadRequest("A project must be in the domain of its parent.")
     else:
-        parent = targets.domain(tx, domain_id)
+        parent = tx.get(Project, domain_id)
+        if parent is None or not parent.is_domain:
+            raise BadRequest(f"Could not find domain: {domain_id}.")
     if not parent.enabled:
-        raise Forbidden("Cannot create a project in a branch that contains a disabled project.")
-    if len(ancestors(tx, parent)) + 1 > MAX_DEPTH:
-        raise Forbidden(f"The tree of projects may be {MAX_DEPTH} deep.")
+        raise BadRequest("Cannot create a project in a branch that contains a disabled project.")
+    if len(ancestors(tx, parent)) + 1 > max_depth:
+        raise Forbidden(f"The tree of projects may be {max_depth} deep.")
     project = Project(
         id=new_hex(), name=new.name, domain_id=domain_id, parent_id=parent.id, enabled=new.enabled,
-        description=new.description, tags=_clean_tags(new.tags), options=targets.merge_options({}, new.options),
+        description=new.description, tags=_clean_tags(new.tags), options=targets.merge_immutable({}, new.options),
         extra=new.extra,
     )  # fmt: skip
     return _stored(lambda: tx.insert(project), new.name)
@@ -111,7 +115,7 @@ def insert_domain(tx: Tx, new: NewProject, domain_id: str) -> Project:
     """Make a domain. Raises Conflict."""
     domain = Project(
         id=domain_id, name=new.name, is_domain=True, enabled=new.enabled, description=new.description,
-        tags=_clean_tags(new.tags), options=targets.merge_options({}, new.options), extra=new.extra,
+        tags=_clean_tags(new.tags), options=targets.merge_immutable({}, new.options), extra=new.extra,
     )  # fmt: skip
     return _stored(lambda: tx.insert(domain), new.name, "domain")
 
@@ -174,7 +178,7 @@ def apply(tx: Tx, call: Call, project: Project, changes: dict[str, Any]) -> Proj
     if "tags" in changes:
         fields["tags"] = _clean_tags(changes.pop("tags"))
     if "options" in changes:
-        fields["options"] = targets.merge_options(project.options, changes.pop("options"))
+        fields["options"] = targets.merge_immutable(project.options, changes.pop("options"))
     if changes:
         fields["extra"] = {**project.extra, **changes}
     enabling = fields.get("enabled") is True and not project.enabled
@@ -236,12 +240,17 @@ def _clean_tags(tags: Sequence[str]) -> list[str]:
 def set_tags(tx: Tx, call: Call, project_id: str, tags: Sequence[str]) -> list[str]:
     """Replace all tags."""
     project = get(tx, call, project_id, "identity:update_project_tags")
-    return tx.update(project, tags=_clean_tags(tags)).tags
+    return _tagged(tx, project, _clean_tags(tags)).tags
+
+
+def _tagged(tx: Tx, project: Project, tags: list[str]) -> Project:
+    targets.refuse_immutable(project.options)
+    return tx.update(project, tags=tags)
 
 
 def add_tag(tx: Tx, call: Call, project_id: str, tag: str) -> None:
     project = get(tx, call, project_id, "identity:create_project_tag")
-    tx.update(project, tags=_clean_tags(list({*project.tags, tag})))
+    _tagged(tx, project, _clean_tags(list({*project.tags, tag})))
 
 
 def check_tag(tx: Tx, call: Call, project_id: str, tag: str, rule: str = "identity:get_project_tag") -> Project:
@@ -254,11 +263,11 @@ def check_tag(tx: Tx, call: Call, project_id: str, tag: str, rule: str = "identi
 
 def remove_tag(tx: Tx, call: Call, project_id: str, tag: str) -> None:
     project = check_tag(tx, call, project_id, tag, "identity:delete_project_tag")
-    tx.update(project, tags=[one for one in project.tags if one != tag])
+    _tagged(tx, project, [one for one in project.tags if one != tag])
 
 
 def remove_tags(tx: Tx, call: Call, project_id: str) -> None:
-    tx.update(get(tx, call, project_id, "identity:delete_project_tags"), tags=[])
+    _tagged(tx, get(tx, call, project_id, "identity:delete_project_tags"), [])
 
 
 # --- the tree on the wire ----------------------------------------------------------------------------------------

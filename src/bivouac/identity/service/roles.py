@@ -48,15 +48,9 @@ def create(
         targets.domain(tx, domain_id)
     role = Role(
         id=new_hex(), name=name, domain_id=domain_id, description=description,
-        options=_checked_options({}, options), extra=extra,
+        options=targets.merge_immutable({}, options), extra=extra,
     )  # fmt: skip
     return _stored(lambda: tx.insert(role), name)
-
-
-def _checked_options(options: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
-    if set(wanted) - {"immutable"} or not isinstance(wanted.get("immutable"), bool | None):
-        raise BadRequest("A role has only the option immutable, true or false.")
-    return targets.merge_options(options, wanted)
 
 
 def _stored(action: Any, name: str) -> Role:
@@ -77,7 +71,7 @@ def update(tx: Tx, call: Call, role_id: str, changes: dict[str, Any]) -> Role:
         raise BadRequest("A role's domain can't be changed.")
     fields = {name: changes.pop(name) for name in ("name", "description") if name in changes}
     if "options" in changes:
-        fields["options"] = _checked_options(role.options, changes.pop("options"))
+        fields["options"] = targets.merge_immutable(role.options, changes.pop("options"))
     if changes:
         fields["extra"] = {**role.extra, **changes}
     revocation.forget_everything(tx)
@@ -127,7 +121,8 @@ def get_implied(
 
 
 def imply(tx: Tx, call: Call, prior_id: str, implied_id: str) -> tuple[Role, Role]:
-    """From now on who has the prior role has the implied one. Raises Forbidden, NotFound, BadRequest (a circle)."""
+    """From now on who has the prior role has the implied one. Raises Forbidden, NotFound, Conflict, BadRequest
+    (a circle)."""
     prior, implied = _pair(tx, call, prior_id, implied_id, "identity:create_implied_role")
     if implied.name in NEVER_IMPLIED:
         raise Forbidden(f"{implied.id} cannot be an implied role.")
@@ -135,7 +130,10 @@ def imply(tx: Tx, call: Call, prior_id: str, implied_id: str) -> tuple[Role, Rol
         raise Forbidden("A role of no domain cannot imply a role of a domain.")
     if prior_id == implied_id or prior_id in implied_map(tx).get(implied_id, ()):
         raise BadRequest("A role cannot imply itself, directly or by others.")
-    tx.upsert(ImpliedRole(prior_role_id=prior_id, implied_role_id=implied_id))
+    try:
+        tx.insert(ImpliedRole(prior_role_id=prior_id, implied_role_id=implied_id))
+    except Duplicate as error:
+        raise Conflict("Conflict occurred attempting to store implied_role - Duplicate entry.") from error
     revocation.forget_everything(tx)
     return prior, implied
 

@@ -4,7 +4,7 @@ cannot tell it from one that is not theirs."""
 from typing import Any
 
 from ...core.call import Call
-from ...core.errors import Forbidden, NotFound
+from ...core.errors import BadRequest, Forbidden, NotFound
 from ...core.store import Tx
 from ..records import Group, Project, Role, User
 
@@ -103,6 +103,13 @@ def refuse_immutable(options: dict[str, Any], changes: dict[str, Any] | None = N
     if lifted and changes is not None and set(changes) == {"options"}:
         return
     raise Forbidden("The resource is immutable: unset its option `immutable` first.")
+
+
+def merge_immutable(options: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
+    """The options of what has only `immutable`. Raises BadRequest."""
+    if set(wanted) - {"immutable"} or not isinstance(wanted.get("immutable"), bool | None):
+        raise BadRequest("The only option is immutable, true or false.")
+    return merge_options(options, wanted)
 
 
 def merge_options(options: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:

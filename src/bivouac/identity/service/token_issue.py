@@ -3,12 +3,13 @@
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ...core.errors import Forbidden, NotFound
+from ...core.errors import Forbidden
 from ...core.store import Tx
 from ..records import Project, Trust, User
 from ..tokens import Token, new_audit_id
 from . import scope as scopes
 from .effective import Scope
+from .trusts import counting
 from .validity import MICROSECONDS, Proven, Refused, prove
 
 CLOCK_SKEW_S = 5.0
@@ -30,7 +31,7 @@ class Verified(Struct, frozen=True, kw_only=True):
 
 
 def issue(tx: Tx, verified: Verified, request: scopes.ScopeRequest | None, now: float, lifetime_s: float) -> Proven:
-    """A new token's content, proven. Raises Unauthorized, Forbidden, BadRequest, NotFound (trust).
+    """A new token's content, proven. Raises Unauthorized, Forbidden, BadRequest.
 
     Writes only when the scope is a trust that counts its uses; `needs_write` tells.
     """
@@ -52,6 +53,10 @@ def issue(tx: Tx, verified: Verified, request: scopes.ScopeRequest | None, now: 
         expires_at = min(expires_at, trust.expires_at or expires_at)
     else:
         scope = scopes.resolve(tx, request, user)
+        if verified.parent is not None and verified.parent.system and (scope.project_id or scope.domain_id):
+            raise Forbidden(
+                "Using a system-scoped token to create a project-scoped or domain-scoped token is not allowed."
+            )
     audit_ids: tuple[str, ...] = (new_audit_id(),)
     if verified.parent is not None:
         audit_ids += verified.parent.audit_ids[-1:]
@@ -112,15 +117,13 @@ def _issue_moment(tx: Tx, user: User, scope: Scope, now: float) -> int:
 
 
 def take_trust(tx: Tx, trust_id: str, user: User, now: float) -> Trust:
-    """The trust for its trustee, one use taken. Raises NotFound (absent, expired, used up), Forbidden."""
-    trust = tx.get(Trust, trust_id)
-    if trust is None or (trust.expires_at is not None and trust.expires_at <= now):
-        raise NotFound(f"Could not find trust: {trust_id}.")
+    """The trust for its trustee, one use taken. Raises Unauthorized (absent, expired, used up), Forbidden."""
+    trust = counting(tx, trust_id, now)
+    if trust is None:
+        raise scopes.unauthorized()
     if trust.trustee_user_id != user.id:
         raise Forbidden("User is not a trustee.")
     if trust.remaining_uses is not None:
-        if trust.remaining_uses < 1:
-            raise NotFound(f"Could not find trust: {trust_id}.")
         trust = tx.update(trust, remaining_uses=trust.remaining_uses - 1)
     return trust
 

@@ -50,8 +50,8 @@ def _target(row: Trust | None) -> targets.Target:
 
 
 def list_trusts(tx: Tx, call: Call, trustor: str | None, trustee: str | None) -> list[Trust]:
-    """Trusts that have not expired; without a filter for administrators only. Raises Forbidden."""
-    conditions, args = ["(expires_at IS NULL OR expires_at > ?)"], [call.now]
+    """Trusts that still count; without a filter for administrators only. Raises Forbidden."""
+    conditions, args = ["(expires_at IS NULL OR expires_at > ?) AND coalesce(remaining_uses, 1) > 0"], [call.now]
     if trustor is None and trustee is None:
         call.enforce("identity:list_trusts", {})
     for side, user_id in (("trustor", trustor), ("trustee", trustee)):
@@ -63,13 +63,19 @@ def list_trusts(tx: Tx, call: Call, trustor: str | None, trustee: str | None) ->
 
 
 def get(tx: Tx, call: Call, trust_id: str, rule: str = "identity:get_trust") -> Shown:
-    """Raises Forbidden, NotFound (expired ones too)."""
-    row = tx.get(Trust, trust_id)
-    if row is not None and row.expires_at is not None and row.expires_at <= call.now:
-        row = None
+    """Raises Forbidden, NotFound (expired and used up ones too)."""
+    row = counting(tx, trust_id, call.now)
     _enforce_or_hide(call, rule, row, trust_id)
     assert row is not None
     return _shown(tx, row)
+
+
+def counting(tx: Tx, trust_id: str, now: float) -> Trust | None:
+    """The trust, unless it is expired or used up."""
+    row = tx.get(Trust, trust_id)
+    if row is None or row.remaining_uses == 0 or (row.expires_at is not None and row.expires_at <= now):
+        return None
+    return row
 
 
 def _enforce_or_hide(call: Call, rule: str, row: Trust | None, trust_id: str) -> None:
@@ -91,6 +97,8 @@ def create(tx: Tx, call: Call, new: NewTrust) -> Shown:
         raise BadRequest("expires_at must be in the future.")
     if new.remaining_uses is not None and new.remaining_uses < 1:
         raise BadRequest("remaining_uses must be a positive integer or null.")
+    if new.remaining_uses is not None and new.allow_redelegation:
+        raise BadRequest("remaining_uses must not be set if redelegation is allowed")
     roles = resolve(tx, new.roles)
     if new.project_id:
         targets.project(tx, new.project_id)
