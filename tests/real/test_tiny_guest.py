@@ -54,7 +54,7 @@ def test_a_guest_whose_power_is_cut_right_after_its_first_boot_boots_again(image
     boot = ["-kernel", str(image.kernel_elf), "-initrd", str(image.ramdisk), "-append", COMMAND_LINE]
     (tmp_path / "first").mkdir()
     with PlainGuest(tmp_path / "first", [*boot, *virtio_disk(disk)]) as guest:
-        guest.wait_for_console("guest: GROWROOT")
+        guest.wait_for_console("4192256 sectors, status=0")
     with PlainGuest(tmp_path, [*boot, *virtio_disk(disk)]) as guest:
         assert "EXT4-fs error" not in guest.wait_for_console("guest: READY")
 

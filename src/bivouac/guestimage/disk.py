@@ -27,6 +27,12 @@ TOOLS = {
 GAP_MIB = 1
 """What the disk is larger than its file system: boot sector and GRUB's core lie there."""
 
+MOST_BLOCKS = 1 << 30
+"""What a file system can grow to online, at 4 KiB each."""
+JOURNAL_MIB = 8
+"""Growing is one transaction with a block of it for each of the 256 blocks that the block table may take, and a
+transaction may fill a quarter of a journal."""
+
 _SECTOR = 512
 _FIRST_SECTOR = (GAP_MIB << 20) // _SECTOR
 _PARTITION_TABLE = 446
@@ -47,8 +53,8 @@ def make_file_system(
     """
     with image.open("wb") as file:
         file.truncate(size_mib << 20)
-    options = ["-b", "4096", "-m", "0", "-O", "^metadata_csum,^64bit,resize_inode"]
-    options += ["-E", "resize=1073741824,lazy_itable_init=1"]
+    options = ["-b", "4096", "-m", "0", "-J", f"size={JOURNAL_MIB}", "-O", "^metadata_csum,^64bit,resize_inode"]
+    options += ["-E", f"resize={MOST_BLOCKS},lazy_itable_init=1"]
     run_tool(["mke2fs", "-q", "-t", "ext4", "-L", label, *options, "-d", folder, image], timeout_s=600)
     lines = "".join(f"{command}\n" for command in commands)
     if lines:
