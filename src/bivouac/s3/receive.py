@@ -194,13 +194,17 @@ async def _receive_large(
             await upload.write(data)
             if upload.size > limit:
                 raise S3Error("EntityTooLarge", MaxSizeAllowed=str(limit))
-        md5, found = promise.check(upload.size, trailers)
         staged = await upload.finish()
     except Disconnected:
         upload.abort()
         raise S3Error("IncompleteBody") from None
     except BaseException:
         upload.abort()
+        raise
+    try:
+        md5, found = promise.check(staged.size, trailers)
+    except S3Error:
+        await call.store.discard(staged)
         raise
     return Received(staged, staged.size, md5 if plain_etag else "", found)
 

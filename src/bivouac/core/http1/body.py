@@ -1,13 +1,14 @@
 """Receiving a request's body.
 
 Bodies of known, small length are gathered whole before the door is asked. Others are received into a few large
-buffers: the socket is read
-straight into one while the door works on another, and reading pauses when the door is behind.
+buffers: the socket is read straight into one while the door works on another, and reading pauses when the door is
+behind. The buffers are pages of memory, so that a file can be written from them without another copy (O_DIRECT).
 """
 
 from __future__ import annotations
 
 import asyncio
+import mmap
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 
@@ -16,8 +17,13 @@ from bivouac.core.http1.message import Disconnected
 # bytes: bodies up to here (those the store keeps in its index) arrive whole before the door is asked
 GATHERED = 64 * 1024
 BUFFER = 1024 * 1024  # bytes: long enough that a thread's start is nothing beside hashing it
-BUFFERS = 3  # one being filled, one being worked on, one between
+HELD = 3  # chunks that the door may be working on: the one it was given last, and those before
+BUFFERS = HELD + 2  # one being filled, one between
+SPARE = 2 * BUFFERS  # kept for the next bodies: memory that is new costs as much as receiving into it
 CHUNK_LINE = 4096  # bytes of chunk size line or trailer that are accepted
+
+
+_spare: list[mmap.mmap] = []
 
 
 class Body:
@@ -34,11 +40,10 @@ class Body:
         self._decoder = ChunkedDecoder() if chunked else None
         self._pause, self._begin = pause, begin
         self._ready: deque[memoryview] = deque()
-        self._free: list[bytearray] = []
         self._filling: memoryview | None = None
         self._filled = 0
         self._made = 0
-        self._taken: memoryview | None = None
+        self._held: deque[memoryview] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self._error: Exception | None = None
         self._gathered = bytearray() if not chunked and length is not None and 0 < length <= GATHERED else None
@@ -70,8 +75,7 @@ class Body:
         if self._decoder is not None or self._gathered is not None or self.complete:
             return None
         if self._filling is None:
-            self._filling, self._filled = memoryview(self._free.pop() if self._free else bytearray(BUFFER)), 0
-            self._made += 1
+            self._fill_another()
         return self._filling[self._filled : self._filled + min(self._left, BUFFER - self._filled)]
 
     def received(self, count: int) -> None:
@@ -93,8 +97,7 @@ class Body:
         """Copy into the buffer that is being filled."""
         while len(data):
             if self._filling is None:
-                self._filling, self._filled = memoryview(self._free.pop() if self._free else bytearray(BUFFER)), 0
-                self._made += 1
+                self._fill_another()
             room = BUFFER - self._filled
             part = data[:room]
             self._filling[self._filled : self._filled + len(part)] = part
@@ -102,6 +105,10 @@ class Body:
             data = data[room:]
             if self._filled == BUFFER:
                 self._hand_over()
+
+    def _fill_another(self) -> None:
+        self._filling, self._filled = memoryview(_spare.pop() if _spare else mmap.mmap(-1, BUFFER)), 0
+        self._made += 1
 
     def _hand_over(self) -> None:
         if self._filling is not None and self._filled:
@@ -138,7 +145,20 @@ class Body:
 
     # taken by the door
 
+    def _give_back(self) -> None:
+        """The door is done with the chunk it has held longest."""
+        chunk = self._held.popleft()
+        if len(_spare) < SPARE:
+            _spare.append(chunk.obj)  # type: ignore[arg-type] - all of them are views of our buffers
+        self._made -= 1
+
+    def answered(self) -> None:
+        """The door is done with all of them."""
+        while self._held:
+            self._give_back()
+
     async def chunks(self) -> AsyncIterator[memoryview]:
+        """In order. A view is good until `HELD` steps later, or the answer."""
         if self.complete_at_once is not None:
             if self.complete_at_once:
                 yield memoryview(self.complete_at_once)
@@ -155,10 +175,10 @@ class Body:
                     await self._waiter
                 finally:
                     self._waiter = None
-            chunk = self._ready.popleft()
-            yield chunk
-            self._free.append(chunk.obj)  # type: ignore[arg-type] - all of them are views of our bytearrays
-            self._made -= 1
+            self._held.append(self._ready.popleft())
+            yield self._held[-1]
+            if len(self._held) == HELD:
+                self._give_back()
             if self.paused and self._made < BUFFERS:
                 self.paused = False
                 self._pause(False)

@@ -284,6 +284,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def _answered(self, keep: bool) -> None:
         self._answering = False
+        if self._body is not None:
+            self._body.answered()
         self._head = self._body = self._task = None
         self._continued = False
         if self._closing or not keep:

@@ -79,7 +79,7 @@ class Request:
         return self._body.complete_at_once
 
     def chunks(self) -> AsyncIterator[memoryview]:
-        """The body in order. Each view is good until the next step. Raises Disconnected."""
+        """The body in order. Each view is good until the third step after it. Raises Disconnected."""
         return self._body.chunks()
 
 

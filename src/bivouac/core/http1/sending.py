@@ -20,7 +20,7 @@ from bivouac.core.http1.message import FileRange
 REASONS = {status.value: status.phrase for status in HTTPStatus} | {499: "Client Disconnect"}
 STATUS_LINES = {status: f"HTTP/1.1 {status} {reason}\r\n" for status, reason in REASONS.items()}
 PATIENCE_MS = 20  # how long a thread waits for the client before it lets others use it
-AT_ONCE = 8 * 1024 * 1024  # bytes a sendfile call is asked for
+AT_ONCE = 256 * 1024  # bytes a sendfile call is asked for: with 8 MiB it takes a quarter longer and more CPU
 
 
 class DateHeader:

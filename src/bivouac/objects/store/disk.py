@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import os
 from collections.abc import Iterator, Sequence
 
@@ -19,6 +20,8 @@ from bivouac.objects.store.errors import StoreFull
 FOLDERS = 256  # enough that a million files make folders of 4,000
 # bytes after which the kernel is asked to begin writing, so that the sync finds little left
 WRITEBACK = 8 * 1024 * 1024
+DIRECT = 1024 * 1024  # bytes: so much at once goes past the page cache, which saves a copy and leaves the cache alone
+PAGE = 4096  # bytes: what such a write is aligned to
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -46,14 +49,13 @@ class Disk:
 
     def write(self, fd: int, buffers: Sequence[bytes | bytearray | memoryview]) -> None:
         """Append all of `buffers`. Raises StoreFull."""
-        views = [memoryview(buffer) for buffer in buffers]
         try:
-            while views:
-                written = os.writev(fd, views[:64])
-                while views and written >= len(views[0]):
-                    written -= len(views.pop(0))
-                if written:
-                    views[0] = views[0][written:]
+            for buffer in buffers:
+                view = memoryview(buffer)
+                if len(view) >= DIRECT:
+                    view = view[_write_direct(fd, view) :]
+                while view:
+                    view = view[os.write(fd, view) :]
         except OSError as error:
             raise _full(error) from error
         end = os.lseek(fd, 0, os.SEEK_CUR)
@@ -104,6 +106,23 @@ class Disk:
 
 def _full(error: OSError) -> Exception:
     return StoreFull(str(error)) if error.errno in FULL else error
+
+
+def _write_direct(fd: int, view: memoryview) -> int:
+    """Write as many whole pages of `view` as can be without the page cache; gives the bytes written. 0 where
+    offset, memory or file system does not allow it."""
+    if os.lseek(fd, 0, os.SEEK_CUR) % PAGE:
+        return 0
+    flags = fcntl.fcntl(fd, fcntl.F_GETFL)
+    try:
+        fcntl.fcntl(fd, fcntl.F_SETFL, flags | os.O_DIRECT)
+        return os.write(fd, view[: len(view) // PAGE * PAGE])
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        return 0
+    finally:
+        fcntl.fcntl(fd, fcntl.F_SETFL, flags)
 
 
 SYNC_FILE_RANGE_WRITE = 2

@@ -365,13 +365,15 @@ class Upload(Protocol):
     """Receives one body. Small bodies stay in memory, larger ones go to a file while they arrive; MD5 is taken on
     the way.
 
-    `digests` are further hash objects (`update(data)`) fed with the same bytes, off the event loop.
+    `digests` are further hash objects (`update(data)`) fed with the same bytes, off the event loop; they are
+    complete when `finish` has returned.
     """
 
     size: int
 
     async def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Take `data`; it must not be changed until this returns. Raises StoreFull."""
+        """Take `data`; it must not be changed until the second write after this one, or `finish`, has returned.
+        Raises StoreFull, perhaps only then."""
         ...
 
     async def finish(self) -> Staged:
