@@ -42,6 +42,20 @@ class WholeCloud:
         if not _everybody_can_run_this():
             self.environment["BIVOUAC_USER"] = "root"
 
+    def listen_on(self, address: str) -> None:
+        """Give the namespace an address of its own and let the cloud serve there, beyond loopback."""
+        subprocess.run(["ip", "-n", self.namespace, "addr", "add", f"{address}/32", "dev", "lo"], check=True)
+        self.environment["BIVOUAC_HTTP_HOST"] = address
+
+    def connect(self, other: WholeCloud, own: str, others: str) -> None:
+        """A cable to another namespace: its ends are called `cable` and have addresses in a network of 256."""
+        there = ["peer", "name", "cable", "netns", other.namespace]
+        ends = ["cable", "netns", self.namespace, "type", "veth", *there]
+        subprocess.run(["ip", "link", "add", *ends], check=True)
+        for cloud, address in ((self, own), (other, others)):
+            cloud.inside("ip", "addr", "add", f"{address}/24", "dev", "cable")
+            cloud.inside("ip", "link", "set", "cable", "up")
+
     def inside(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a command in the namespace; what it printed is in the answer and in a failure's text."""
         done = subprocess.run(

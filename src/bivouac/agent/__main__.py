@@ -14,9 +14,9 @@ import os
 import shutil
 import signal
 import socket
-import ssl
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import uvloop
 
@@ -24,14 +24,18 @@ from bivouac.core import log as logs
 from bivouac.core.errors import Error
 from bivouac.core.run import CommandError
 from bivouac.core.settings import Settings, load
+from bivouac.core.tls import client_context
 from bivouac.drivers.disk.local import LocalDisks
 from bivouac.drivers.hypervisor import DriverError
 from bivouac.drivers.hypervisor.qemu import QemuHypervisor
 from bivouac.drivers.net.ovn import HostNetwork, OvnDriver
+from bivouac.drivers.net.ovn.central import Secured
 
+from . import membership
 from .agent import Agent
-from .fleet import run_fleet
+from .fleet import run_fleet, run_one
 from .http_client import Endpoint
+from .membership import Membership
 from .metadata.drive import config_drive
 from .metadata.openstack import SEED_BYTES
 from .perform import Drivers, together
@@ -44,23 +48,14 @@ SHUTDOWN_PATIENCE_S = 30.0
 class RealDrivers:
     """QEMU, OVN and local files below one state directory."""
 
-    def __init__(self, settings: Settings, name: str, southbound: str, on_change: Callable[[str], None]):
+    def __init__(self, settings: Settings, name: str, joined: Membership | None, on_change: Callable[[str], None]):
         folder = settings.agent_path
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o711)  # guests' users walk through to their disks, and see nothing on the way
-        prefix = ipaddress.ip_network(settings.network.public_cidr).prefixlen
         self.folder = folder
         self.hypervisor = QemuHypervisor(folder, on_change)
         self.disk = LocalDisks(folder, lambda spec: config_drive(spec, os.urandom(SEED_BYTES)))
-        self.net = OvnDriver(
-            HostNetwork(
-                state=folder,
-                host=name,
-                southbound=southbound,
-                physical_network=settings.network.physical_network,
-                gateway=f"{settings.network.public_gateway}/{prefix}",
-            )
-        )
+        self.net = OvnDriver(_further(folder, joined) if joined else _first(settings, folder, name))
 
     @property
     def drivers(self) -> Drivers:
@@ -95,37 +90,60 @@ class RealDrivers:
             await asyncio.to_thread(shutil.rmtree, self.folder / entry, True)
 
 
-def _endpoint(options: argparse.Namespace, settings: Settings) -> Endpoint:
-    if not options.control:
-        return Endpoint(f"unix:{settings.control_socket}")
-    if options.control.startswith("unix:"):
-        return Endpoint(options.control)
-    context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=options.authority or None)
-    if options.certificate:
-        context.load_cert_chain(options.certificate, options.key or None)
-    return Endpoint(options.control, context)
+def _first(settings: Settings, folder: Path, name: str) -> HostNetwork:
+    """The cloud's own machine: the southbound database is here, and so is the way out."""
+    prefix = ipaddress.ip_network(settings.network.public_cidr).prefixlen
+    return HostNetwork(
+        state=folder,
+        host=name,
+        southbound=f"unix:{settings.control_path}/ovn-central/sb.sock",
+        encapsulation_address=socket.gethostbyname(settings.address) if settings.secure else "127.0.0.1",
+        physical_network=settings.network.physical_network,
+        gateway=f"{settings.network.public_gateway}/{prefix}",
+    )
+
+
+def _further(folder: Path, joined: Membership) -> HostNetwork:
+    """A machine that joined: its servers reach the provider network through the first one."""
+    return HostNetwork(
+        state=folder,
+        host=joined.name,
+        southbound=joined.southbound,
+        encapsulation_address=joined.address,
+        physical_network="",
+        secured=Secured(membership.certificate_file(folder), membership.authority_file(folder)),
+    )
+
+
+def _endpoint(options: argparse.Namespace, settings: Settings, joined: Membership | None) -> Endpoint:
+    """Raises NoCertificate."""
+    if joined is None:
+        return Endpoint(options.control or f"unix:{settings.control_socket}")
+    folder = settings.agent_path
+    context = client_context(membership.authority_file(folder), membership.certificate_file(folder))
+    return Endpoint(joined.control, context)
 
 
 async def _run(options: argparse.Namespace, settings: Settings) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    endpoint = _endpoint(options, settings)
+    joined = membership.load(settings.agent_path)
+    endpoint = _endpoint(options, settings, joined)
     if (options.drivers or settings.drivers) == "sim":
         if options.shutdown or options.destroy:
             return
-        work = asyncio.create_task(run_fleet(endpoint, options.hosts, options.name or "sim"))
-        await _until(stopping, work)
+        work = run_one(joined.name, endpoint) if joined else run_fleet(endpoint, options.hosts, options.name or "sim")
+        await _until(stopping, asyncio.create_task(work))
         return
-    name = options.name or socket.gethostname()
-    southbound = options.southbound or f"unix:{settings.control_path}/ovn-central/sb.sock"
+    name = joined.name if joined else options.name or socket.gethostname()
     agent: Agent | None = None
 
     def guest_changed(server_id: str) -> None:
         if agent is not None:
             agent.loop.guest_changed(server_id)
 
-    real = RealDrivers(settings, name, southbound, guest_changed)
+    real = RealDrivers(settings, name, joined, guest_changed)
     if options.shutdown or options.destroy:
         await (real.destroy() if options.destroy else real.shutdown())
         return
@@ -156,11 +174,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bivouac.agent", description="The agent of one host.")
     parser.add_argument("--state", default="", help="state directory")
     parser.add_argument("--name", default="", help="name of this host (default: its host name)")
-    parser.add_argument("--control", default="", help="unix:PATH or https://HOST:PORT (default: on this machine)")
-    parser.add_argument("--authority", default="", help="certificate that control's is checked against")
-    parser.add_argument("--certificate", default="", help="certificate of this host")
-    parser.add_argument("--key", default="", help="key of that certificate")
-    parser.add_argument("--southbound", default="", help="OVN's southbound database, as this host reaches it")
+    parser.add_argument("--control", default="", help="unix:PATH (default: as joined, or on this machine)")
     parser.add_argument("--drivers", choices=("real", "sim"), default="", help="default: as set")
     parser.add_argument("--hosts", type=int, default=1, help="how many, with --drivers sim")
     action = parser.add_mutually_exclusive_group()

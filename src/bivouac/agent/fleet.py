@@ -40,6 +40,13 @@ def sim_agent(
     return agent
 
 
+async def run_one(name: str, endpoint: Endpoint) -> None:
+    """Run the agent of one simulated host until cancelled."""
+    agent = sim_agent(name, endpoint)
+    await agent.drivers.net.start()
+    await agent.run()
+
+
 async def run_fleet(
     endpoint: Endpoint, hosts: int, prefix: str = "sim", ready: Callable[[int], None] = lambda connected: None
 ) -> None:

@@ -38,7 +38,7 @@ async def dial(endpoint: Endpoint, path: str, max_size: int = MAX_MESSAGE_BYTES)
     url = endpoint.websocket_url + path
     if endpoint.is_unix:
         return await unix_connect(endpoint.path, url, **options)
-    return await connect(url, ssl=endpoint.tls, **options)
+    return await connect(url, ssl=endpoint.tls, proxy=None, **options)
 
 
 class Link:

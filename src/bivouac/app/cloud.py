@@ -21,7 +21,8 @@ from bivouac.core.loops import Loop, Loops
 from bivouac.core.policy import Policy, load_overrides
 from bivouac.core.settings import Settings
 from bivouac.core.store import Store, Tx, open_store
-from bivouac.drivers.net.ovn.central import Central
+from bivouac.core.tls import ServerTls
+from bivouac.drivers.net.ovn.central import Central, Secured
 from bivouac.identity import api as identity_api
 from bivouac.identity import policy as identity_policy
 from bivouac.identity.bootstrap import ServiceUrl, bootstrap
@@ -88,21 +89,24 @@ class Cloud:
             authenticate=self.identity.authenticator,
             public_url=settings.http.public_url,
         )
-        self.central = Central(settings.control_path) if settings.drivers == "real" else None
+        self.central = _central(settings) if settings.drivers == "real" else None
         self.projection = (
             Projection(store, self.central.northbound, self.central.southbound, settings.network.name_servers)
             if self.central
             else SimulatedProjection(store)
         )
         self.loops = Loops(store, self._loops())
+        of_agents = [agent_api.mount(self.compute), image_agent_api.mount(self.image)]
+        self.further_hosts = Application(
+            store=store, policy=self.policy, clock=clock, mounts=of_agents, authenticate=_nobody
+        )
         self.internal = Application(
             store=store,
             policy=self.policy,
             clock=clock,
             mounts=[
                 status_mount(lambda: self.loops, self._daemons, host_states),
-                agent_api.mount(self.compute),
-                image_agent_api.mount(self.image),
+                *of_agents,
                 bearers_mount(self.identity.authenticator, Forgotten(store, settings.forgotten_path)),
             ],
             authenticate=_nobody,
@@ -115,21 +119,35 @@ class Cloud:
     def _daemons(self) -> dict[str, str]:
         return self.central.daemons() if self.central else {}
 
+    def _tls(self) -> list[ServerTls]:
+        """For the APIs, and for further hosts with their certificates; neither on loopback. Raises NoCertificate."""
+        settings = self.settings
+        if not settings.secure:
+            return []
+        authority = settings.authority_path / "certificate.pem"
+        return [ServerTls(settings.certificate), ServerTls(settings.certificate, clients=authority)]
+
     async def run(self, stopping: asyncio.Event) -> None:
         """Listen and converge until `stopping` is set. Raises AddressTaken before anything is served."""
         settings = self.settings
+        tls = self._tls()
         public = tcp_socket(settings.http.host, settings.http.port)
-        internal = unix_socket(settings.control_socket)
+        listening = [(self.application, public, tls[0] if tls else None)]
+        if tls:
+            further = tcp_socket(settings.http.host, settings.hosts.agents_port)
+            listening.append((self.further_hosts, further, tls[1]))
+        listening.append((self.internal, unix_socket(settings.control_socket), None))
         self.image.start()
         if self.central:
             await self.central.start()
             self.central.watch()
         log.info("control listens", extra={"host": settings.http.host, "port": settings.http.port})
         working = [asyncio.create_task(one) for one in (self.loops.run(), self.compute.run(), lag.watch())]
-        servers = [Server(one.handle, one.websocket) for one in (self.application, self.internal)]
+        working += [asyncio.create_task(one.keep_fresh()) for one in tls]
+        servers = [Server(one.handle, one.websocket) for one, _, _ in listening]
         try:
-            for server, listener in zip(servers, (public, internal), strict=True):
-                await server.listen(listener)
+            for server, (_, listener, secured) in zip(servers, listening, strict=True):
+                await server.listen(listener, secured.context if secured else None)
             await stopping.wait()
         finally:
             await asyncio.gather(*(server.stop(LAST_ANSWERS_S) for server in servers))
@@ -141,6 +159,15 @@ class Cloud:
             if self.central:
                 await self.central.stop()
             self.store.close()
+
+
+def _central(settings: Settings) -> Central:
+    """OVN's central part, open to further hosts where there can be any."""
+    if not settings.secure:
+        return Central(settings.control_path)
+    host = f"[{settings.http.host}]" if ":" in settings.http.host else settings.http.host
+    secured = Secured(settings.certificate, settings.authority_path / "certificate.pem")
+    return Central(settings.control_path, f"pssl:{settings.hosts.southbound_port}:{host}", secured)
 
 
 def build(settings: Settings, clock: Clock | None = None) -> Cloud:
@@ -180,14 +207,14 @@ def _first_time(tx: Tx, settings: Settings, now: float, password: str) -> None:
 def service_urls(settings: Settings) -> list[ServiceUrl]:
     """The catalog of this cloud."""
     base, store = settings.public_url, settings.object_store
-    swift = f"http://{settings.http.host}:{store.swift_port}/object-store/v1/AUTH_$(project_id)s"
+    swift = f"{settings.url(store.swift_port)}/object-store/v1/AUTH_$(project_id)s"
     return [
         ServiceUrl("identity", "keystone", f"{base}/identity/v3"),
         ServiceUrl("image", "glance", f"{base}/image"),
         ServiceUrl("network", "neutron", f"{base}/network"),
         ServiceUrl("compute", "nova", f"{base}/compute/v2.1"),
         ServiceUrl("object-store", "swift", swift),
-        ServiceUrl("s3", "s3", f"http://{settings.http.host}:{store.s3_port}"),
+        ServiceUrl("s3", "s3", settings.url(store.s3_port)),
     ]
 
 

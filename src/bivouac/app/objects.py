@@ -22,6 +22,7 @@ from bivouac.core import metrics
 from bivouac.core.errors import Error
 from bivouac.core.http1 import Server
 from bivouac.core.settings import Settings, load
+from bivouac.core.tls import ServerTls
 from bivouac.objects import expirer
 from bivouac.objects.administration import Administration
 from bivouac.objects.identity import Identity
@@ -45,19 +46,23 @@ async def run(settings: Settings, identity: Identity | None = None, ready: async
     measures: Any = StoreMeasures(store, auditor)
     metrics.REGISTRY.register(measures)
     host = settings.http.host
+    tls = ServerTls(settings.certificate) if settings.secure else None
+    context = tls.context if tls else None
     servers: list[Any] = []
     try:
         s3 = await open_door(store, settings, identity)
         rates = RateLimit(settings.object_store.account_writes, settings.object_store.container_writes)
         swift = Server(SwiftDoor(store, identity.authenticate, rates, s3.door.unseal).handle)
-        await swift.start(host, settings.object_store.swift_port)
+        await swift.start(host, settings.object_store.swift_port, context)
         servers.append(swift)
-        await s3.start(host, settings.object_store.s3_port)
+        await s3.start(host, settings.object_store.s3_port, context)
         servers.append(s3)
         administration = Administration(store)
         await administration.start(settings.objects_path)
         servers.append(administration)
         loops = [loop.create_task(expirer.run(store)), loop.create_task(_audit(store, auditor))]
+        if tls:
+            loops.append(loop.create_task(tls.keep_fresh()))
         gc.collect()
         gc.freeze()
         if ready is not None:

@@ -6,13 +6,17 @@ Only the standard library, so that a command is up in a few hundredths of a seco
 from __future__ import annotations
 
 import contextlib
+import functools
 import http.client
 import json
 import socket
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    import ssl
 
 TIMEOUT_S = 60.0
 _CHUNK_BYTES = 1 << 20
@@ -51,11 +55,32 @@ def ask_control(control_socket: Path, path: str, timeout_s: float = 1.0) -> Any:
     return json.loads(body)
 
 
-def answers(url: str, timeout_s: float = 2.0) -> bool:
+def connect(url: str, authority: Path | None, timeout_s: float) -> http.client.HTTPConnection:
+    """A connection to the server of a URL. Over TLS the `authority` is trusted too, where there is one."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if parts.scheme != "https":
+        return http.client.HTTPConnection(host, parts.port, timeout=timeout_s, blocksize=_CHUNK_BYTES)
+    context = _trusting(authority if authority is not None and authority.exists() else None)
+    return http.client.HTTPSConnection(host, parts.port, timeout=timeout_s, blocksize=_CHUNK_BYTES, context=context)
+
+
+@functools.cache
+def _trusting(authority: Path | None) -> ssl.SSLContext:
+    """A context that trusts this authority beside the system's; reading those takes longer than a request."""
+    import ssl
+
+    context = ssl.create_default_context()
+    if authority is not None:
+        context.load_verify_locations(authority)
+    return context
+
+
+def answers(url: str, authority: Path | None = None, timeout_s: float = 2.0) -> bool:
     """Whether a GET of this address is answered with 200."""
     parts = urlsplit(url)
     try:
-        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
+        connection = connect(url, authority, timeout_s)
         with contextlib.closing(connection):
             connection.request("GET", parts.path or "/")
             return connection.getresponse().status == 200
@@ -67,7 +92,7 @@ def answers(url: str, timeout_s: float = 2.0) -> bool:
 class Cloud:
     """The cloud's APIs for one user in one project. A token is asked for at the first call, and again when it expires.
 
-    `auth_url` is the identity endpoint, `http://127.0.0.1:5000/identity/v3`.
+    `auth_url` is the identity endpoint, `http://127.0.0.1:5000/identity/v3`; `authority` is trusted over TLS.
     """
 
     auth_url: str
@@ -75,6 +100,7 @@ class Cloud:
     password: str
     project: str
     domain: str = "Default"
+    authority: Path | None = None
     timeout_s: float = TIMEOUT_S
     _token: str = ""
     _catalog: dict[str, str] = field(default_factory=dict)
@@ -146,7 +172,6 @@ class Cloud:
 
     def _send(self, method: str, url: str, headers: dict[str, str], body: Any) -> tuple[int, Any, Any]:
         parts = urlsplit(url)
-        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         sent = {"Accept": "application/json", **headers}
         content = body
         if body is not None and not hasattr(body, "read"):
@@ -154,7 +179,7 @@ class Cloud:
             sent["Content-Type"] = sent.get("Content-Type", "application/json")
         target = parts.path + (f"?{parts.query}" if parts.query else "")
         try:
-            connection = kind(parts.hostname or "", parts.port, timeout=self.timeout_s, blocksize=_CHUNK_BYTES)
+            connection = connect(url, self.authority, self.timeout_s)
             with contextlib.closing(connection):
                 connection.request(method, target, content, sent)
                 answer = connection.getresponse()

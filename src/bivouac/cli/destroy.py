@@ -16,7 +16,7 @@ from .made import made
 from .progress import Progress
 from .stop import stop_everything
 
-CONTENT = ("run", "log", "image", "control", "objects", "agent", "made.json", "access")
+CONTENT = ("run", "log", "image", "control", "objects", "agent", "authority", "made.json", "access")
 """What a cloud puts into its state directory. Anything else there, bivouac.toml too, is its owner's."""
 
 

@@ -186,6 +186,10 @@ def _ports(settings: Settings, state: Path) -> Iterator[Finding]:
     wanted = {"http.port": settings.http.port}
     wanted |= {"object_store.swift_port": settings.object_store.swift_port}
     wanted |= {"object_store.s3_port": settings.object_store.s3_port}
+    if settings.secure:
+        wanted |= {"hosts.agents_port": settings.hosts.agents_port}
+        if settings.drivers == "real":
+            wanted |= {"hosts.southbound_port": settings.hosts.southbound_port}
     # The supervisor alone may have died: the next one adopts the processes it left.
     left = {identity.pid for identity, _ in belonging_to(state)}
     taken = False

@@ -6,8 +6,9 @@
       log/                 one file for each process, rotated
       image/               the tiny guest, once built
       control/, objects/   the unprivileged user's: databases, image bytes, objects, the agents' socket
-      agent/               root's: guests, disks, network daemons
-      admin-openrc, demo-key ...      what the first run leaves for its user
+      agent/               root's: guests, disks, network daemons; what it joined with, on a further host
+      authority/           root's: the certificate authority, where the APIs listen beyond loopback
+      access/              what the first run leaves for its user: openrc files, demo-key
 """
 
 from __future__ import annotations
@@ -60,6 +61,11 @@ class Layout:
     def admin_password(self) -> Path:
         """Made by control at its first start, readable by root and the cloud's user only."""
         return self.state / "control/admin-password"
+
+    @property
+    def membership(self) -> Path:
+        """On a further host: what its agent joined the cloud with."""
+        return self.state / "agent/membership.json"
 
     def pid_file(self, name: str) -> Path:
         return self.run / f"{name}.pid"

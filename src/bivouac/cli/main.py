@@ -19,6 +19,7 @@ COMMANDS = {
     "doctor": ("doctor", "check this machine: what is missing, what it means, how to mend it"),
     "setup": ("setup", "make what a first user needs: image, flavors, networks, a demo project with a server"),
     "destroy": ("destroy", "stop the cloud and remove everything it made"),
+    "host": ("host", "add further hosts to the cloud, or make this machine one"),
     "sim": ("simulate", "join a fleet of simulated hosts to a running cloud"),
     "db": ("database", "look for damage in the database"),
     "objects": ("objects", "look after the object store: check, compact, stats, export, import"),

@@ -11,14 +11,14 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bivouac.core.run import CommandError, spawn
 from bivouac.core.run import run as run_program
 from bivouac.core.settings import Settings, SettingsError, load
 
-from . import doctor
+from . import certificates, doctor
 from .client import ApiError, answers, ask_control
 from .errors import CommandFailed
 from .layout import USER, Layout, make_state_directory, user_ids
@@ -30,6 +30,9 @@ START_LIMIT_S = 60.0
 GIVE_UP_AFTER_RESTARTS = 4
 SETTLED_S = 0.8
 """A process that cannot go on (an import, a port, a setting) has ended within this time."""
+
+ON_FURTHER_HOSTS = ("ports",)
+"""Findings that do not matter where only an agent runs: it listens nowhere."""
 
 NO_LOGIN_SHELL = "/usr/sbin/nologin"
 
@@ -48,31 +51,38 @@ def run(options: argparse.Namespace) -> int:
             raise CommandFailed(f"the cloud in {layout.state} already runs")
         with Progress() as progress:
             wait_until_ready(layout, settings, progress, since=0.0)
-        print(f"The cloud in {layout.state} runs: {settings.public_url}")
+        print(f"The cloud in {layout.state} runs: {place(layout, settings)}")
         return 0
-    prepare(layout, settings)
+    prepare(layout, settings, ON_FURTHER_HOSTS if layout.membership.exists() else ())
     if options.foreground:
         from .supervisor import main as supervise
 
         return supervise([str(layout.state)])
     with Progress() as progress:
         start(layout, settings, progress)
-    print(f"The cloud runs: {settings.public_url}")
+    print(f"The cloud runs: {place(layout, settings)}")
     return 0
+
+
+def place(layout: Layout, settings: Settings) -> str:
+    """Where the cloud answers, for people; on a further host, that it answers elsewhere."""
+    return "this machine is one of its hosts" if layout.membership.exists() else settings.public_url
 
 
 def load_settings(layout: Layout) -> Settings:
     """The settings of this state directory. Raises CommandFailed."""
     try:
-        return load(str(layout.state))
+        settings = load(str(layout.state))
+        settings.public_url  # noqa: B018 - says now what cannot be found out
+        return settings
     except SettingsError as error:
         raise CommandFailed(str(error)) from error
 
 
-def prepare(layout: Layout, settings: Settings) -> None:
-    """Check the machine, and make the user and the folders. Raises CommandFailed."""
+def prepare(layout: Layout, settings: Settings, spared: Sequence[str] = ()) -> None:
+    """Check the machine but for `spared` findings, and make the user and the folders. Raises CommandFailed."""
     findings = doctor.examine(layout.state, quick=True)
-    spared = doctor.ONLY_FOR_REAL_HOSTS if settings.drivers == "sim" else ()
+    spared = (*spared, *(doctor.ONLY_FOR_REAL_HOSTS if settings.drivers == "sim" else ()))
     bad = [finding for finding in findings if finding.state == "bad" and finding.name not in spared]
     if bad:
         lines = "\n".join(f"  {finding.name}: {finding.what}\n    -> {finding.mend}" for finding in bad)
@@ -80,6 +90,8 @@ def prepare(layout: Layout, settings: Settings) -> None:
     try:
         owner = ensure_user(layout)
         make_state_directory(layout, owner)
+        if settings.secure and not layout.membership.exists():
+            certificates.ensure(settings, owner)
         if os.geteuid() == 0 and user_ids() and USER != "root":
             _check_passage(layout)
     except OSError as error:
@@ -136,8 +148,14 @@ def wait_until_ready(layout: Layout, settings: Settings, progress: Progress, sin
 
     Raises CommandFailed when a process keeps ending.
     """
+    if layout.membership.exists():
+        with progress.step("start the agent"):
+            _wait(layout, lambda: all_processes_run(layout), "the agent does not run")
+        return
+    authority = settings.authority_path / "certificate.pem"
     with progress.step("start control, agent and objects"):
-        _wait(layout, lambda: answers(f"{settings.public_url}/healthz"), "the APIs do not answer")
+        health = f"{settings.url(settings.http.port)}/healthz"
+        _wait(layout, lambda: answers(health, authority), "the APIs do not answer")
         _wait(layout, lambda: all_processes_run(layout), "a process does not run")
     if settings.drivers == "sim":
         return

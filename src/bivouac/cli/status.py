@@ -56,11 +56,12 @@ def collect(layout: Layout) -> dict[str, Any]:
         if not running:
             problems.append(f"{process['name']} does not run: {process['last_end'] or 'not started yet'}")
         processes.append({**process, "running": running})
-    try:
-        control = ask_control(layout.control_socket, "/status")
-    except ApiError as error:
-        control = {}
-        problems.append(str(error))
+    control = {}
+    if not layout.membership.exists():  # a further host has no control: what is known of it stands there
+        try:
+            control = ask_control(layout.control_socket, "/status")
+        except ApiError as error:
+            problems.append(str(error))
     problems += _behind(control)
     running = supervisor is not None or any(process["running"] for process in processes)
     exit_status = DOWN if not running else DEGRADED if problems else HEALTHY

@@ -23,9 +23,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from bivouac.core.run import CommandError, Limits, spawn
+from bivouac.core.run import CommandError, Limits, run, spawn
 from bivouac.core.settings import SettingsError, load
 
+from .certificates import Renewal
 from .layout import USER, Layout
 from .processes import Identity, identify, read_pid_file, running, stop, write_pid_file
 
@@ -76,19 +77,24 @@ class AlreadyRunning(Exception):
 def programs(state: Path, simulated: bool = False, python: str = sys.executable) -> list[Program]:
     """The three processes of a cloud on one machine; without the agent where hosts are simulated."""
     arguments = ("--state", str(state))
-    agent = Program("agent", (python, "-m", "bivouac.agent", *arguments))
     return [
         Program("control", (python, "-m", "bivouac.app", *arguments), USER),
-        *([] if simulated else [agent]),
+        *([] if simulated else [agent_program(state, python)]),
         Program("objects", (python, "-m", "bivouac.app.objects", *arguments), USER),
     ]
+
+
+def agent_program(state: Path, python: str = sys.executable) -> Program:
+    """The one process of a further host."""
+    return Program("agent", (python, "-m", "bivouac.agent", "--state", str(state)))
 
 
 class Supervisor:
     """Keeps programs running until told to stop."""
 
-    def __init__(self, layout: Layout, wanted: Sequence[Program]) -> None:
+    def __init__(self, layout: Layout, wanted: Sequence[Program], renewal: Renewal | None = None) -> None:
         self.layout = layout
+        self._renewal = renewal
         self.children = [Child(program) for program in wanted]
         self.started_at = time.time()
         self._stopping = False
@@ -125,6 +131,7 @@ class Supervisor:
                 self._write_status()
                 self._wait(reader)
                 rotate_logs(self.layout)
+                self._renew_certificates()
         finally:
             self._stop_all()
 
@@ -228,6 +235,14 @@ class Supervisor:
         child.next_start = time.monotonic() + delay
         log.warning("%s %s; starting it again in %.1f s", child.program.name, how, delay)
 
+    def _renew_certificates(self) -> None:
+        if self._renewal is None or not self._renewal.due():
+            return
+        try:
+            run(self._renewal.command, timeout_s=30)
+        except CommandError as error:
+            log.error("cannot renew the servers' certificate: %s", error)
+
     def _stop_all(self) -> None:
         self._write_status()
         running = [child.identity for child in self.children if child.identity]
@@ -296,8 +311,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     state = Path((sys.argv[1:] if arguments is None else arguments)[0])
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     try:
-        simulated = load(str(state)).drivers == "sim"
-        Supervisor(Layout(state), programs(state, simulated)).run()
+        settings, layout = load(str(state)), Layout(state)
+        if layout.membership.exists():
+            Supervisor(layout, [agent_program(state)]).run()
+        else:
+            wanted = programs(state, settings.drivers == "sim")
+            Supervisor(layout, wanted, Renewal(settings) if settings.secure else None).run()
     except (AlreadyRunning, SettingsError) as error:
         log.error("%s", error)
         return 3

@@ -11,7 +11,8 @@ from .compute import Compute
 async def link(socket: WebSocket) -> None:
     """The agent's link: see `hostspec.link`."""
     await socket.accept()
-    await socket.request.mount.service.hosts.serve(socket)
+    # On one machine the socket's owner is trusted with every name; from elsewhere a certificate says the only one.
+    await socket.request.mount.service.hosts.serve(socket, socket.request.message.peer)
 
 
 async def console(socket: WebSocket, session: str) -> None:

@@ -132,14 +132,20 @@ class HostLinks:
 
     # --- up ------------------------------------------------------------------------------------------------------
 
-    async def serve(self, connection: Connection) -> None:
-        """Talk with one agent until it hangs up. A new link of the same host takes the place of an old one."""
+    async def serve(self, connection: Connection, certified: str = "") -> None:
+        """Talk with one agent until it hangs up. A new link of the same host takes the place of an old one.
+
+        An agent with a certificate speaks for the host that is `certified` there, and for no other.
+        """
         first = await connection.receive()
         if first is None:
             return
         hello = link.decode_from_agent(first)
         if not isinstance(hello, link.Hello):
             log.warning("an agent began without Hello")
+            return
+        if certified not in ("", hello.host.name):
+            log.warning("an agent gave another host's name", extra={"host": hello.host.name, "certified": certified})
             return
         host = await self.store.write(self._welcome, hello)
         mine = Link(hello.host.name, host, connection)

@@ -3,15 +3,20 @@
 `BIVOUAC_HTTP_PORT=5001` sets `http.port`. A setting exists only if somebody has a reason to change it.
 """
 
+import ipaddress
 import os
+import socket
 import tomllib
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Struct, field
 
 from .errors import Error
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 class SettingsError(Error):
@@ -19,11 +24,20 @@ class SettingsError(Error):
 
 
 class Http(Struct, frozen=True, forbid_unknown_fields=True):
-    """Where the APIs listen. `public_url` is what the catalog says when a proxy stands in front."""
+    """Where the APIs listen: on loopback in plain HTTP, on any other address over TLS. `public_url` is what the
+    catalog says when a proxy stands in front."""
 
     host: str = "127.0.0.1"
     port: int = 5000
     public_url: str = ""
+
+
+class Hosts(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where further hosts come in, over mutual TLS, once the APIs listen beyond loopback: their agents, and their
+    network daemons to OVN's southbound database."""
+
+    agents_port: int = 5001
+    southbound_port: int = 6642
 
 
 class ObjectStore(Struct, frozen=True, forbid_unknown_fields=True):
@@ -119,6 +133,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     log_level: str = "info"
     policy_file: str = ""
     http: Http = Http()
+    hosts: Hosts = Hosts()
     object_store: ObjectStore = ObjectStore()
     database: Database = Database()
     region: Region = Region()
@@ -158,9 +173,56 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         return self.control_path / "forgotten"
 
     @property
+    def authority_path(self) -> Path:
+        """The certificate authority: `certificate.pem` for everybody, `key.pem` for root."""
+        return self.state_path / "authority"
+
+    @property
+    def certificate(self) -> Path:
+        """Certificate and key of the servers of control and the object store."""
+        return self.control_path / "server.pem"
+
+    @property
+    def secure(self) -> bool:
+        """Whether the APIs listen beyond loopback, and so over TLS."""
+        try:
+            return not ipaddress.ip_address(self.http.host).is_loopback
+        except ValueError:
+            return self.http.host != "localhost"
+
+    @property
+    def address(self) -> str:
+        """The name or address that others reach this machine by. Raises SettingsError."""
+        return _own_address() if self.http.host in ("0.0.0.0", "::") else self.http.host
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Everything that the servers' certificate vouches for."""
+        public = urlsplit(self.http.public_url).hostname
+        return tuple(dict.fromkeys(filter(None, (self.address, public, socket.gethostname(), *LOOPBACK))))
+
+    def url(self, port: int) -> str:
+        """Base of the URLs of one of our servers, without a slash at the end. Raises SettingsError."""
+        host = f"[{self.address}]" if ":" in self.address else self.address
+        return f"{'https' if self.secure else 'http'}://{host}:{port}"
+
+    @property
     def public_url(self) -> str:
-        """Base of all URLs in the catalog, without a slash at the end."""
-        return self.http.public_url.rstrip("/") or f"http://{self.http.host}:{self.http.port}"
+        """Base of the APIs' URLs in the catalog, without a slash at the end. Raises SettingsError."""
+        return self.http.public_url.rstrip("/") or self.url(self.http.port)
+
+
+def _own_address() -> str:
+    """The address that packets to elsewhere leave with. Raises SettingsError."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # an address for documentation (RFC 5737); nothing is sent
+        except OSError as error:
+            raise SettingsError(
+                "http.host stands for every address, and without a default route it is not clear by which one others "
+                "reach this machine: set http.host to that address"
+            ) from error
+        return probe.getsockname()[0]
 
 
 def load(state: str = "", environment: dict[str, str] | None = None) -> Settings:

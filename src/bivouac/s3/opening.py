@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
@@ -40,11 +41,11 @@ class S3Server:
         self._server = Server(door.handle)
         self._loops: list[asyncio.Task[None]] = []
 
-    async def start(self, host: str, port: int) -> int:
+    async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> int:
         """Listen; gives the port."""
         loop = asyncio.get_running_loop()
         self._loops = [loop.create_task(LifecycleLoop(self.door).run()), loop.create_task(self.door.logs.run())]
-        return await self._server.start(host, port)
+        return await self._server.start(host, port, tls)
 
     async def stop(self) -> None:
         await self._server.stop()

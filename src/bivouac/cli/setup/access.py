@@ -56,13 +56,18 @@ def auth_url(settings: Settings) -> str:
     return f"{settings.public_url}/identity/v3"
 
 
+def authority(settings: Settings) -> Path | None:
+    """The certificate that clients must trust; None where the APIs are served on loopback only."""
+    return settings.authority_path / "certificate.pem" if settings.secure else None
+
+
 def admin_cloud(layout: Layout, settings: Settings) -> Cloud:
     """The cloud as its administrator sees it. Raises CommandFailed when the cloud was never started."""
     try:
         password = layout.admin_password.read_text().strip()
     except OSError as error:
         raise CommandFailed(f"{layout.admin_password}: {error.strerror}; start the cloud first: bivouac up") from error
-    return Cloud(auth_url(settings), ADMIN, password, ADMIN)
+    return Cloud(auth_url(settings), ADMIN, password, ADMIN, authority=authority(settings))
 
 
 def ensure_demo(admin: Cloud, layout: Layout, settings: Settings, name: str) -> Cloud:
@@ -86,7 +91,7 @@ def ensure_demo(admin: Cloud, layout: Layout, settings: Settings, name: str) -> 
     if role is None:
         raise CommandFailed("the cloud has no role `member`")
     admin.call("PUT", base, f"/projects/{project['id']}/users/{user['id']}/roles/{role['id']}")
-    demo = Cloud(base, name, password_file.read_text().strip(), name)
+    demo = Cloud(base, name, password_file.read_text().strip(), name, authority=admin.authority)
     try:
         demo.log_in()
     except ApiError as error:
@@ -126,7 +131,9 @@ def write_client_settings(layout: Layout, settings: Settings, admin: Cloud, demo
 
 
 def _entry(cloud: Cloud, settings: Settings) -> dict[str, Any]:
+    trusted = {"cacert": str(cloud.authority)} if cloud.authority else {}
     return {
+        **trusted,
         "auth": {
             "auth_url": cloud.auth_url,
             "username": cloud.user,
@@ -153,7 +160,9 @@ def openrc(cloud: Cloud, settings: Settings) -> str:
         "OS_REGION_NAME": settings.region.name,
         "OS_IDENTITY_API_VERSION": "3",
     }
-    lines = ["unset OS_CLOUD", *(f"export {name}={shlex.quote(value)}" for name, value in variables.items())]
+    if cloud.authority:
+        variables["OS_CACERT"] = str(cloud.authority)
+    lines = ["unset OS_CLOUD OS_CACERT", *(f"export {name}={shlex.quote(value)}" for name, value in variables.items())]
     return "\n".join(lines) + "\n"
 
 

@@ -20,6 +20,7 @@ from bivouac.core.http1.message import Disconnected, Request, Response
 from bivouac.core.http1.parsing import HEAD_LIMIT, BadRequest, Head
 from bivouac.core.http1.sending import one_line, send_file, status_line
 from bivouac.core.http1.websocket import WebSocket, asks_for_websocket, serve
+from bivouac.core.tls import common_name
 
 if TYPE_CHECKING:
     from bivouac.core.http1.server import Server
@@ -51,7 +52,8 @@ class Connection(asyncio.BufferedProtocol):
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
         peer = transport.get_extra_info("peername")
-        self._peer = peer[0] if isinstance(peer, tuple) else ""
+        address = peer[0] if isinstance(peer, tuple) else ""
+        self._peer = common_name(transport.get_extra_info("peercert")) or address
         self._secure = transport.get_extra_info("sslcontext") is not None
         raw = transport.get_extra_info("socket")
         self._socket = raw.fileno()

@@ -35,7 +35,7 @@ class Disconnected(Exception):
 
 class Request:
     """`target` is the path exactly as sent, `query` what follows the `?`. Header names are lower case; repeated
-    ones are joined by commas."""
+    ones are joined by commas. `peer` is the client's address, or the name in its certificate if it had to show one."""
 
     __slots__ = ("method", "target", "query", "headers", "peer", "secure", "_body")
 

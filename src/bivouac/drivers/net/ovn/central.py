@@ -3,6 +3,8 @@
 import asyncio
 from pathlib import Path
 
+from msgspec import Struct
+
 from bivouac.core.crash import side_effect
 from bivouac.core.run import run
 
@@ -11,18 +13,33 @@ from .daemons import Daemon, Supervisor
 SCHEMAS = Path("/usr/share/ovn")
 
 
+class Secured(Struct, frozen=True):
+    """Files of one side of a TLS connection: a certificate with its key, and the authority that the other side's is
+    checked against."""
+
+    pem: Path
+    authority: Path
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """As OVS and OVN programs take them."""
+        return f"--private-key={self.pem}", f"--certificate={self.pem}", f"--ca-cert={self.authority}"
+
+
 class Central:
     """The central daemons of one cloud, below `state`/ovn-central.
 
-    `listen` is a further passive remote of the southbound database (`ptcp:6642:10.0.0.1`) for agents on other hosts.
+    `listen` is a further passive remote of the southbound database (`pssl:6642:10.0.0.1`) for other hosts, `secured`
+    what it proves itself and checks them with.
     """
 
-    def __init__(self, state: Path, listen: str = ""):
+    def __init__(self, state: Path, listen: str = "", secured: Secured | None = None):
         self.directory = state / "ovn-central"
         self.northbound = f"unix:{self.directory}/nb.sock"
         self.southbound = f"unix:{self.directory}/sb.sock"
         where = self.directory
         remotes = (f"--remote=punix:{where}/sb.sock", *((f"--remote={listen}",) if listen else ()))
+        remotes += secured.options if secured else ()
         self._supervisor = Supervisor(
             where,
             [

@@ -17,7 +17,7 @@ from bivouac.hostspec.network import NetworkSpec
 from bivouac.hostspec.server import PortSpec
 
 from . import gateway, kernel, metadata
-from .central import environment, prepare_database
+from .central import Secured, environment, prepare_database
 from .daemons import Daemon, Supervisor
 from .switch import EXTERNAL, INTEGRATION, Plugged, Switch
 
@@ -27,7 +27,8 @@ SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
 
 
 class HostNetwork(Struct, frozen=True):
-    """How a host takes part. `southbound` is OVN's southbound database as the host reaches it.
+    """How a host takes part. `southbound` is OVN's southbound database as the host reaches it, by `secured` where
+    that is over TLS.
 
     `gateway` is the address, with its prefix length, that the host owns on br-ex and masquerades behind: on one
     machine it is the way out of the provider network. Empty: br-ex is only a bridge. `datapath` is chosen by what
@@ -41,6 +42,7 @@ class HostNetwork(Struct, frozen=True):
     physical_network: str = "public"
     gateway: str = ""
     datapath: str = ""
+    secured: Secured | None = None
 
 
 class OvnDriver:
@@ -50,6 +52,7 @@ class OvnDriver:
         self.settings = settings
         self.directory = settings.state / "ovn-host"
         where = self.directory
+        secured = settings.secured.options if settings.secured else ()
         self.switch = Switch(f"unix:{where}/switch.sock")
         self._sockets: dict[str, socket.socket] = {}
         self._served: dict[str, dict[str, str]] = {}
@@ -74,7 +77,7 @@ class OvnDriver:
                     ("ovs-vswitchd", f"unix:{where}/switch.sock", f"--unixctl={where}/vswitchd.ctl"),
                     where / "vswitchd.ctl",
                 ),
-                Daemon("ovn-controller", ("ovn-controller", f"unix:{where}/switch.sock")),
+                Daemon("ovn-controller", ("ovn-controller", f"unix:{where}/switch.sock", *secured)),
             ],
             environment(where),
             self._after_restart,
