@@ -99,6 +99,7 @@ def test_an_application_credential_ends_with_its_roles_and_its_time(cloud: Cloud
         ({"access_rules": [{"service": "compute", "method": "EAT", "path": "/x"}]}, 400),
         ({"access_rules": [{"service": "compute", "method": "GET", "path": "x"}]}, 400),
         ({"access_rules": [{"id": "none"}]}, 404),
+        ({"access_rules": [{"service": "compute", "method": "GET", "path": f"/{n}"} for n in range(65)]}, 400),
         ({"unrestricted": "yes"}, 400),
     ],
 )

@@ -12,6 +12,9 @@ from . import targets
 from .delegation import RoleName, refuse_borrowed, resolve
 from .effective import Scope, roles_of
 
+MAX_RULES = 64
+"""Every request with the credential is held against all of its rules."""
+
 
 class NewAccessRule(Struct, frozen=True):
     """A rule by its content, or by the id of one that the user has."""
@@ -84,6 +87,8 @@ def create(tx: Tx, call: Call, user_id: str, new: NewApplicationCredential) -> S
         raise BadRequest("Invalid application credential: Could not find role assignment for all of its roles.")
     if new.expires_at is not None and new.expires_at <= call.now:
         raise BadRequest("expires_at must be in the future.")
+    if len(new.access_rules or ()) > MAX_RULES:
+        raise BadRequest(f"An application credential may have {MAX_RULES} access rules.")
     rules = None if new.access_rules is None else [_access_rule(tx, user_id, one).id for one in new.access_rules]
     row = ApplicationCredential(
         id=new_hex(), name=new.name, user_id=user_id, project_id=who.project_id, description=new.description,
