@@ -22,6 +22,7 @@ from _processes import TICKS, control, free_port, process, row
 
 USERS = 1000
 ROUNDS = 3
+REFUSALS = 200
 PASSWORD = "correct horse battery"
 
 
@@ -133,6 +134,29 @@ def keystone(venv: Path) -> Iterator[Server]:
         shutil.rmtree(state, ignore_errors=True)
 
 
+def refuse(server: Server, name: str) -> float:
+    """Milliseconds until a login with a wrong password is refused."""
+    user = {"name": name, "domain": {"id": "default"}, "password": "wrong"}
+    body = json.dumps({"auth": {"identity": {"methods": ["password"], "password": {"user": user}}}})
+    began = time.perf_counter()
+    server.connection.request("POST", f"{server.base}/auth/tokens", body, {"Content-Type": "application/json"})
+    answer = server.connection.getresponse()
+    answer.read()
+    assert answer.status == 401, answer.status
+    return (time.perf_counter() - began) * 1000
+
+
+def compare_refusals(server: Server, setting: str) -> None:
+    """A wrong password against a user that is not there, in turn: how far apart, and how far each spreads."""
+    wrong, unknown = [], []
+    for number in range(REFUSALS):
+        wrong.append(refuse(server, f"user{number % 100}"))
+        unknown.append(refuse(server, f"nobody{number % 100}"))
+    (first, one, last), (_, other, _) = (statistics.quantiles(values, n=4) for values in (wrong, unknown))
+    said = f"wrong password {one:.2f} ms, unknown user {other:.2f} ms"
+    row(f"refused login, {setting}", said, "-", f"{one / other:.3f} x", f"in their spread of {last - first:.2f} ms")
+
+
 def compare(ours: Server, theirs: Server | None) -> None:
     for server in (ours, theirs):
         if server is not None:
@@ -163,6 +187,12 @@ def main() -> None:
                 compare(ours, theirs)
         else:
             compare(ours, None)
+        compare_refusals(ours, "no lockout")
+    lockout = {"BIVOUAC_SECURITY_LOCKOUT_FAILURE_ATTEMPTS": "99"}
+    with control(BIVOUAC_LOG_LEVEL="warning", BIVOUAC_DRIVERS="sim", **lockout) as cloud:
+        ours = Server(cloud.pid, cloud.port, "/identity/v3", cloud.password)
+        ours.make_users()
+        compare_refusals(ours, "with lockout")
 
 
 if __name__ == "__main__":

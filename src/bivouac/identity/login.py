@@ -156,8 +156,9 @@ class Login:
         may = user is not None and login_facts.may_try(user, self._security, now)
         right = await self._passwords.check(user.password_hash if may and user else None, wanted.password)
         if user is None or not may or not right:
-            if user is not None and may and self._security.lockout_failure_attempts:
-                await self._store.write(login_facts.note_failure, user.id, self._security, now)
+            if self._security.lockout_failure_attempts:
+                counted = user.id if user is not None and may else ""
+                await self._store.write(login_facts.note_failure, counted, self._security, now)
             raise unauthorized()
         if login_facts.needs_note(user, self._security, now):
             await self._store.write(login_facts.note_success, user.id, now)

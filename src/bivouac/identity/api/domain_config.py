@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ...core.http import Request, Route
+from ...core.http import Request, Response, Route
 from ..identity import identity_of
 from ..service import domain_config as rules
 
@@ -16,8 +16,9 @@ async def show_config(request: Request, domain_id: str, group: str = "", option:
     return {"config": found}
 
 
-async def create_config(request: Request, domain_id: str) -> dict[str, Any]:
-    return {"config": await request.write(rules.create, domain_id, request.body)}
+async def create_config(request: Request, domain_id: str) -> Response:
+    config, is_new = await request.write(rules.create, domain_id, request.body)
+    return Response({"config": config}, 201 if is_new else 200)
 
 
 async def update_config(request: Request, domain_id: str, group: str = "", option: str = "") -> dict[str, Any]:

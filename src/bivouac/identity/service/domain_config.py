@@ -115,14 +115,14 @@ def default(tx: Tx, call: Call, section: str | None, name: str | None) -> Any:
     return _narrow(public, section, name)
 
 
-def create(tx: Tx, call: Call, domain_id: str, config: Config) -> Config:
-    """Replace the whole configuration. Raises Forbidden, NotFound."""
+def create(tx: Tx, call: Call, domain_id: str, config: Config) -> tuple[Config, bool]:
+    """Replace the whole configuration; True when there was none. Raises Forbidden, NotFound."""
     call.enforce("identity:create_domain_config", {})
     targets.domain(tx, domain_id)
     _check_known(config)
-    tx.delete_where(DomainOption, "domain_id = ?", domain_id)
+    existed = bool(tx.delete_where(DomainOption, "domain_id = ?", domain_id))
     _put(tx, domain_id, config)
-    return _stored(tx, domain_id)
+    return _stored(tx, domain_id), not existed
 
 
 def update(tx: Tx, call: Call, domain_id: str, section: str | None, name: str | None, config: Config) -> Any:

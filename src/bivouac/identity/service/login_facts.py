@@ -3,6 +3,7 @@
 from msgspec import Struct
 
 from ...core.errors import BadRequest
+from ...core.ids import new_hex
 from ...core.settings import Security
 from ...core.store import Tx
 from .. import revocation
@@ -72,9 +73,11 @@ def is_locked(user: User, security: Security, now: float) -> bool:
 
 
 def note_failure(tx: Tx, user_id: str, security: Security, now: float) -> None:
-    """Count a wrong password. After a lockout has passed, counting begins anew."""
+    """Count a wrong password. After a lockout has passed, counting begins anew. For nobody as much is written, so that
+    the time taken does not tell who exists."""
     user = tx.get(User, user_id)
     if user is None or is_locked(user, security, now):
+        use_once(tx, f"refused {new_hex()}", now, 0.0)
         return
     passed = user.failed_attempts >= security.lockout_failure_attempts
     revocation.forget(tx, user.id)
