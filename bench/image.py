@@ -9,6 +9,7 @@ import hashlib
 import http.client
 import json
 import os
+import re
 import shutil
 import statistics
 import tempfile
@@ -18,7 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from _processes import control, free_port, load, process, pss_mib, row
+from _processes import control, cpu_seconds, free_port, load, process, pss_mib, row
 
 ROUNDS = 3
 SIZE = 1 << 30
@@ -128,14 +129,22 @@ def glance(venv: Path) -> Iterator[Service]:
         shutil.rmtree(state, ignore_errors=True)
 
 
-def hash_floor() -> float:
-    """Seconds in which one core computes both digests of SIZE bytes."""
+def hash_floor() -> tuple[float, float]:
+    """(seconds, seconds of processor time) in which one core computes both digests of SIZE bytes."""
     md5, sha512 = hashlib.md5(), hashlib.sha512()
-    started = time.perf_counter()
+    started, used = time.perf_counter(), time.thread_time()
     for _ in range(SIZE // len(BLOCK)):
         md5.update(BLOCK)
         sha512.update(BLOCK)
-    return time.perf_counter() - started
+    return time.perf_counter() - started, time.thread_time() - used
+
+
+def lag(service: Service) -> dict[float, int]:
+    """The event loop's lag as `/metrics` shows it: upper bound -> measurements up to there."""
+    connection = http.client.HTTPConnection("127.0.0.1", service.port)
+    connection.request("GET", "/metrics")
+    found = re.findall(r'event_loop_lag_seconds_bucket{le="([^"]+)"} ([\d.]+)', connection.getresponse().read().decode())
+    return {float(bound): int(float(count)) for bound, count in found}
 
 
 class Watch(threading.Thread):
@@ -168,16 +177,22 @@ def transfers(ours: Service, theirs: Service | None) -> None:
     """Uploads and downloads, one after the other in each round."""
     up: dict[str, list[float]] = {"ours": [], "theirs": [], "floor": []}
     down: dict[str, list[float]] = {"ours": [], "theirs": []}
-    watch = Watch(ours)
+    processor: dict[str, list[float]] = {"ours": [], "floor": []}
+    watch, lag_before = Watch(ours), lag(ours)
     before = pss_mib(ours.pid)
     for number in range(ROUNDS):
-        up["floor"].append(hash_floor())
+        seconds, used = hash_floor()
+        up["floor"].append(seconds)
+        processor["floor"].append(used)
         for name, service in (("ours", ours), ("theirs", theirs)):
             if service is not None:
                 image_id = service.image(f"big{number}")
                 if name == "ours" and not number:
                     watch.start()
+                used = cpu_seconds(service.pid)
                 up[name].append(service.upload(image_id))
+                if name == "ours":
+                    processor["ours"].append(cpu_seconds(service.pid) - used)
                 down[name].append(service.download(image_id))
                 if name == "ours" and not number:
                     watch.done.set()
@@ -188,6 +203,8 @@ def transfers(ours: Service, theirs: Service | None) -> None:
     if theirs:
         other = statistics.median(up["theirs"])
         row("upload of 1 GiB", speed(mine), f"Glance: {speed(other)}", ratio(mine, other), "at least 1.5")
+    used, least = statistics.median(processor["ours"]), statistics.median(processor["floor"])
+    row("processor time of that upload", f"{used:.2f} s", f"of the digests alone: {least:.2f} s", ratio(used, least), "-")
     mine = statistics.median(down["ours"])
     other = statistics.median(down["theirs"]) if theirs else None
     row("download of 1 GiB", speed(mine), f"Glance: {speed(other)}" if other else "", ratio(mine, other), "-")
@@ -196,6 +213,9 @@ def transfers(ours: Service, theirs: Service | None) -> None:
     waits = sorted(watch.waits)
     said = f"{statistics.median(waits) * 1000:.1f} ms, longest {waits[-1] * 1000:.0f} ms"
     row("another's small request meanwhile", said, f"{len(waits)} requests", "", "-")
+    lags = {bound: count - lag_before.get(bound, 0) for bound, count in lag(ours).items()}
+    late = lags[float("inf")] - lags[0.02]
+    row("event loop later than 20 ms meanwhile", f"{late} of {lags[float('inf')]} looks", "", "", "-")
 
 
 def lists(ours: Service, theirs: Service | None) -> None:

@@ -140,11 +140,9 @@ def set_field(tx: Tx, call: Call, image: ImageRow, name: str, value: Any) -> dic
     value = checked_field(name, value)
     if name == "owner" and not call.is_admin:
         raise Forbidden("Owner can't be updated by non admin.")
-    if name == "visibility":
-        if value != image.visibility:
-            _enforce_visibility(call, image, value)
-    else:
-        call.enforce("modify_image", target_of(image))
+    call.enforce("modify_image", target_of(image))
+    if name == "visibility" and value != image.visibility:
+        _enforce_visibility(call, image, value)
     if name in ("container_format", "disk_format") and image.status != "queued":
         raise Forbidden(f"Attribute {name} can be only replaced for a queued image.")
     return {name: value}
