@@ -59,11 +59,21 @@ async def _ask(application: Application, method: str, target: str, fields: dict[
     headers = {name.lower().encode("latin-1"): value.encode("latin-1") for name, value in fields.items()}
     answer = await application.handle(Request(method, path.encode(), query.encode(), headers, "", False, body))
     sent: Any = answer.body
-    payload = sent if isinstance(sent, bytes) else b"".join([part async for part in sent])
+    if isinstance(sent, bytes):
+        payload = sent
+    elif isinstance(sent, list):
+        payload = b"".join(part if isinstance(part, bytes) else _read(part) for part in sent)
+    else:
+        payload = b"".join([part async for part in sent])
     shown = {name.lower(): value for name, value in answer.headers}
     if answer.status not in (204, 304):
         shown["content-length"] = str(len(payload) if answer.length is None else answer.length)
     return answer.status, shown, b"" if method == "HEAD" else payload
+
+
+def _read(piece: Any) -> bytes:
+    with piece:
+        return piece.read()
 
 
 class Dialled:

@@ -73,15 +73,46 @@ class Blob:
                 await asyncio.wait([ahead])
             self.close()
 
+    def part(self, start: int = 0, stop: int | None = None) -> "BlobPart":
+        """The bytes of [start, stop) for the HTTP server to send; closing the part closes the blob."""
+        return BlobPart(self, start, self.size if stop is None else min(stop, self.size))
+
     def close(self) -> None:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
 
+    def __del__(self) -> None:
+        """An answer that a client did not wait for is dropped without being sent."""
+        self.close()
+
     def fileno(self) -> int:
         return self._descriptor
 
     def __enter__(self) -> "Blob":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class BlobPart:
+    """Bytes of an open blob, as the HTTP server sends files (`http1.FileRange`)."""
+
+    def __init__(self, blob: Blob, start: int, stop: int):
+        self._blob = blob
+        self.fd = blob.fileno()
+        self.offset = start
+        self.length = stop - start
+
+    def read(self) -> bytes:
+        """All of them. Blocks."""
+        return self._blob.read(self.offset, self.length)
+
+    def close(self) -> None:
+        self._blob.close()
+
+    def __enter__(self) -> "BlobPart":
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -11,8 +11,8 @@ from .transfer import ImageService
 
 async def download(request: Request, image_id: str) -> Response:
     """What a server boots from."""
-    size, chunks = await for_compute.open_image(request.mount.service, image_id)
-    return Response(None, 200, {"Content-Length": str(size)}, "application/octet-stream", stream=chunks)
+    blob = await for_compute.open_image(request.mount.service, image_id)
+    return Response(None, 200, media_type="application/octet-stream", file=blob.part())
 
 
 async def upload(request: Request, image_id: str) -> None:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 
 from msgspec import Struct
 
+from bivouac.core.blobs import Blob
 from bivouac.core.call import Call
 from bivouac.core.errors import BadRequest, NotFound
 from bivouac.core.ids import new_uuid
@@ -150,11 +151,10 @@ def claim_snapshot(tx: Tx, image_id: str, now: float) -> ImageRow:
     return transfers.begin(tx, image, "upload", now)
 
 
-async def open_image(service: ImageService, image_id: str) -> tuple[int, AsyncIterator[bytes]]:
-    """Size and bytes of what a server boots from, for an agent. Raises NotFound."""
+async def open_image(service: ImageService, image_id: str) -> Blob:
+    """What a server boots from, for an agent. Raises NotFound."""
     image = await service.store.read(boot_source, image_id)
-    blob = service.open_boot_disk(image)
-    return blob.size, blob.stream()
+    return service.open_boot_disk(image)
 
 
 async def receive_image(service: ImageService, image_id: str, chunks: AsyncIterator[bytes]) -> None:

@@ -29,10 +29,8 @@ def call(cloud: Cloud, token: str = "member") -> Call:
 
 
 async def collect(cloud: Cloud, image_id: str) -> bytes:
-    size, chunks = await for_compute.open_image(cloud.service, image_id)
-    data = b"".join([chunk async for chunk in chunks])
-    assert len(data) == size
-    return data
+    with await for_compute.open_image(cloud.service, image_id) as disk:
+        return disk.part().read()
 
 
 @pytest.mark.parametrize("kind", ["vmdk", "vmdk-stream", "vhd", "vhd-fixed", "vhdx", "vdi", "ova"])

@@ -16,6 +16,7 @@ from bivouac.core.store import Tx
 from bivouac.image.records import ImageRow, MemberRow
 
 OWNER, SHARED_WITH = "p1", "p2"
+UNSHARED = ("private", "community", "public")
 SHARES = ("", "pending", "accepted", "rejected")
 WHO = {
     "admin": CALLERS["admin"],
@@ -42,7 +43,7 @@ class State(Struct, frozen=True):
 
 STATES = [
     State(visibility, share, status, protected)
-    for visibility, share in [*itertools.product(["shared"], SHARES), ("private", ""), ("community", ""), ("public", "")]
+    for visibility, share in [*(("shared", share) for share in SHARES), *((one, "") for one in UNSHARED)]
     for status in ("queued", "active", "deactivated")
     for protected in (False, True)
 ]

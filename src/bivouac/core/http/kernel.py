@@ -245,6 +245,9 @@ def _on_the_wire(response: Response, fields: Fields, method: str) -> http1.Respo
             length = int(value)
         else:
             fields.append((lowered, value))
+    if response.file is not None:
+        fields.append(("content-type", response.media_type))
+        return http1.Response(status, fields, [response.file])
     if status in _BODILESS or (body is None and response.stream is None):
         return http1.Response(status, fields)
     if not typed:

@@ -10,6 +10,7 @@ from .. import http1
 from ..call import Call
 from ..errors import BadRequest, TooLarge, UnsupportedMediaType
 from ..http1 import BodyTooLarge
+from ..http1.message import FileRange
 from .routing import Route, Version
 
 if TYPE_CHECKING:
@@ -19,9 +20,10 @@ T = TypeVar("T")
 
 
 class Response:
-    """An answer. `body` is bytes, None, any value msgspec can encode, or an async iterator of bytes (`stream`)."""
+    """An answer. `body` is bytes, None or any value msgspec can encode; in its place there may be an async iterator of
+    bytes (`stream`), or bytes of an open file (`file`), which the server closes."""
 
-    __slots__ = ("body", "headers", "media_type", "status", "stream")
+    __slots__ = ("body", "file", "headers", "media_type", "status", "stream")
 
     def __init__(
         self,
@@ -30,12 +32,14 @@ class Response:
         headers: Mapping[str, str] | None = None,
         media_type: str = "application/json",
         stream: AsyncIterator[bytes] | None = None,
+        file: FileRange | None = None,
     ):
         self.body = body
         self.status = status
         self.headers = dict(headers) if headers else {}
         self.media_type = media_type
         self.stream = stream
+        self.file = file
 
 
 class Request:

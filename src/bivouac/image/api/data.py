@@ -100,13 +100,9 @@ def _answer(request: Request, image: ImageRow, blob: Blob, headers: dict[str, st
         blob.close()
         raise
     start, stop = asked or (0, blob.size)
-    headers["Content-Length"] = str(stop - start)
     if asked:
         headers["Content-Range"] = f"bytes {start}-{stop - 1}/{blob.size}"
-    if request.method == "HEAD":
-        blob.close()
-        return Response(None, 200, headers)
-    return Response(None, 206 if asked else 200, headers, "application/octet-stream", blob.stream(start, stop))
+    return Response(None, 206 if asked else 200, headers, "application/octet-stream", file=blob.part(start, stop))
 
 
 def _unchanged(request: Request, image: ImageRow) -> bool:

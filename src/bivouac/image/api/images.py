@@ -55,7 +55,7 @@ async def list_images(request: Request) -> dict[str, Any]:
     if request.path.endswith("/"):
         raise NotFound("No image found with an empty ID")
     query = listing.parse(request.query)
-    if query.page.limit <= SHORT_PAGE:
+    if query.page.limit is not None and query.page.limit <= SHORT_PAGE:
         found = await request.read(listing.list_images, query)
         views = _views(found, request.call)
     else:
