@@ -9,6 +9,7 @@ from bivouac.core.store import Store
 from .consoles import Consoles
 from .hosts import HostLinks
 from .loops import loops
+from .views import Views
 
 
 class Compute:
@@ -20,6 +21,7 @@ class Compute:
         self.settings = settings
         self.hosts = HostLinks(store, clock, settings.compute, settings.region.availability_zone)
         self.consoles = Consoles(store, self.hosts)
+        self.views = Views()
 
     def loops(self) -> list[Loop]:
         """Compute's loops, for `core.loops.Loops`."""

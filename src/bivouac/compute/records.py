@@ -112,6 +112,7 @@ class Server(Row, frozen=True, kw_only=True):
     """
 
     TABLE: ClassVar[str] = "servers"
+    COUNTED: ClassVar[str] = "revision"
     SECRET: ClassVar[frozenset[str]] = frozenset({"admin_password", "user_data", "files"})
     id: str
     project_id: str
@@ -176,6 +177,7 @@ class Server(Row, frozen=True, kw_only=True):
     observed_generation: int = 0
     power_observed: str = ""
     fault: Fault | None = None
+    revision: int = 1
 
     @property
     def current_task(self) -> str:

@@ -13,8 +13,8 @@ from .errors import Forbidden
 from .ids import new_request_id
 from .policy import Policy
 
-REMEMBERED = 10_000
-"""Verdicts on callers' own things that are remembered."""
+REMEMBERED = 1_000
+"""Callers whose verdicts on their own things are remembered."""
 
 
 class AccessRule(Struct, frozen=True):
@@ -73,6 +73,7 @@ class Call(Struct, kw_only=True):
     enforced: bool = False
     """A policy rule was held against a target (`enforce`) and let this call pass."""
     _credentials: dict[str, Any] | None = field(default=None)
+    _verdicts: dict[str, bool] | None = field(default=None)
 
     @property
     def user_id(self) -> str:
@@ -126,20 +127,29 @@ class Call(Struct, kw_only=True):
         """Whether the policy lets this caller do `rule` to `target` (by default: to its own things)."""
         if target is not None:
             return self.policy.allows(rule, target, self.credentials)
-        # Whatever `credentials` and `own_target` are made of: nothing else decides, so the verdict may be remembered.
+        verdicts = self._verdicts
+        if verdicts is None:
+            verdicts = self._verdicts = self._remembered()
+        verdict = verdicts.get(rule)
+        if verdict is None:
+            verdict = verdicts[rule] = self.policy.allows(rule, self.own_target(), self.credentials)
+        return verdict
+
+    def _remembered(self) -> dict[str, bool]:
+        """Verdicts on what is their own, shared by all calls of callers that no rule can tell apart: `credentials` and
+        `own_target` are made of nothing else."""
         who = self.caller
-        key = (
-            rule, who.user_id, who.user_domain_id, who.project_id, who.project_domain_id, who.domain_id, who.system,
+        alike = (
+            who.user_id, who.user_domain_id, who.project_id, who.project_domain_id, who.domain_id, who.system,
             who.roles, who.trust_id,
         )  # fmt: skip
-        verdicts = self.policy.own_verdicts
-        verdict = verdicts.get(key)
-        if verdict is None:
-            verdict = self.policy.allows(rule, self.own_target(), self.credentials)
-            if len(verdicts) >= REMEMBERED:
-                verdicts.clear()
-            verdicts[key] = verdict
-        return verdict
+        all_verdicts = self.policy.own_verdicts
+        verdicts = all_verdicts.get(alike)
+        if verdicts is None:
+            if len(all_verdicts) >= REMEMBERED:
+                all_verdicts.clear()
+            verdicts = all_verdicts[alike] = {}
+        return verdicts
 
     def enforce(self, rule: str, target: Mapping[str, Any] | None = None) -> None:
         """Raise Forbidden, with the rule and what is missing, unless allowed."""

@@ -59,7 +59,7 @@ class Policy:
         for name, text in self.texts.items():
             self._refuse_unknown(name, text)
         self._keys: dict[str, frozenset[str]] = {}
-        self.own_verdicts: dict[tuple[Any, ...], bool] = {}
+        self.own_verdicts: dict[tuple[Any, ...], dict[str, bool]] = {}
         """What `Call.allows` remembers; rules never change while a policy lives."""
 
     def keys(self, rule: str) -> frozenset[str]:

@@ -32,7 +32,7 @@ from .service.standard import (
     touch,
     visible,
 )
-from .shown import address_lines, group_names
+from .shown import address_lines, group_names, state_sql
 
 __all__ = [
     "SPEC_BELL",
@@ -41,6 +41,7 @@ __all__ = [
     "bind_ports",
     "detach_port",
     "group_names",
+    "state_sql",
     "network_data",
     "network_specs",
     "ports_of",

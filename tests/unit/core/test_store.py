@@ -1,6 +1,7 @@
 """The store on both engines: rows, transactions, changes, bells, pages."""
 
 import asyncio
+import threading
 from collections.abc import Callable
 from typing import ClassVar
 
@@ -21,6 +22,14 @@ class Thing(Row, frozen=True, kw_only=True):
     document: dict[str, int] | None = None
     secret: str = ""
     data: bytes | None = None
+
+
+class Counted(Row, frozen=True, kw_only=True):
+    TABLE: ClassVar[str] = "counted"
+    COUNTED: ClassVar[str] = "revision"
+    id: str
+    name: str
+    revision: int = 1
 
 
 TABLE = """CREATE TABLE things (id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, size BIGINT, weight DOUBLE PRECISION,
@@ -164,3 +173,40 @@ def test_a_key_may_have_a_boolean(store: Store) -> None:
     store.write_now(lambda tx: tx.upsert(Pair(name="a", flag=True, size=1)))
     store.write_now(lambda tx: tx.delete(Pair(name="a", flag=False)))
     assert store.read_now(lambda tx: tx.select(Pair)) == [Pair(name="a", flag=True, size=1)]
+
+
+def test_a_write_that_nobody_waits_for_any_more_hurts_no_other(store: Store) -> None:
+    """Cancelled before its turn, it is left out; cancelled in the middle, it is done all the same."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(tx: Tx) -> None:
+        begun.set()
+        assert go_on.wait(20)
+        tx.insert(Thing(id="slow", name="slow"))
+
+    async def main() -> None:
+        under_way = asyncio.create_task(store.write(slow))
+        assert await asyncio.to_thread(begun.wait, 20)
+        tasks = [asyncio.create_task(store.write(add, Thing(id=f"{n}", name=f"{n}"))) for n in range(100)]
+        await asyncio.sleep(0)
+        for task in (under_way, *tasks[::2]):
+            task.cancel()
+        await asyncio.sleep(0)
+        go_on.set()
+        await asyncio.gather(*tasks[1::2])
+
+    asyncio.run(main())
+    found = {row[0] for row in store.read_now(lambda tx: tx.query("SELECT id FROM things"))}
+    assert {"slow", *(f"{n}" for n in range(1, 100, 2))} <= found
+    store.write_now(add, Thing(id="after", name="after"))
+
+
+def test_a_counted_column_names_each_state_of_a_row(store: Store) -> None:
+    store.engine.script(["CREATE TABLE counted (id TEXT PRIMARY KEY, name TEXT NOT NULL, revision BIGINT NOT NULL)"])
+    store.write_now(lambda tx: tx.insert(Counted(id="1", name="a")))
+    assert store.write_now(lambda tx: tx.update(tx.get(Counted, "1"), name="b")).revision == 2
+    assert store.write_now(lambda tx: tx.update(tx.get(Counted, "1"), name="b")).revision == 2
+    store.write_now(lambda tx: tx.update_where(Counted, "name = ?", ["b"], name="c"))
+    store.write_now(lambda tx: tx.upsert(Counted(id="1", name="d", revision=0)))
+    store.write_now(lambda tx: tx.update(tx.get(Counted, "1"), name="e"), plan=True)
+    assert store.read_now(lambda tx: tx.get(Counted, "1")) == Counted(id="1", name="d", revision=4)

@@ -8,7 +8,7 @@ from bivouac.core.clock import parse_iso
 from bivouac.core.errors import BadRequest, Forbidden
 from bivouac.core.http import Request
 
-from ..service.servers import Filters
+from ..service.listing import Filters
 from ..states import ALL_STATUSES, POWER_STATES, TASKS
 from .fields import flag, strict_query
 

@@ -14,7 +14,7 @@ from bivouac.core.clock import iso_micro, iso_seconds
 from bivouac.core.http import Request
 
 from ..records import Fault, FlavorShape, ShownServer
-from ..service.servers import Around, Line
+from ..service.shown import Around, Known, Line, Seen
 from ..states import Wire, wire
 
 PROGRESS = frozenset({"ACTIVE", "BUILD", "REBUILD", "RESIZE", "VERIFY_RESIZE", "MIGRATING"})
@@ -58,9 +58,9 @@ def links(see: Sight, id: str) -> list[dict[str, str]]:
     ]
 
 
-def brief(see: Sight, server: ShownServer) -> dict[str, Any]:
+def brief(see: Sight, id: str, name: str) -> dict[str, Any]:
     """A server in the plain list."""
-    return {"id": server.id, "name": server.name, "links": links(see, server.id)}
+    return {"id": id, "name": name, "links": links(see, id)}
 
 
 Lines = tuple[Line, ...]
@@ -165,18 +165,23 @@ def base_view(see: Sight, server: ShownServer, state: Wire, lines: Lines) -> dic
     return shape
 
 
-def view(see: Sight, server: ShownServer, around: Around, *, show: bool = True) -> msgspec.Raw:
-    """A server in full, encoded; `show` False in a list, where its groups are left out."""
-    return _encoded(see, server, around.addresses.get(server.id, ()), around.groups.get(server.id, ()),
-                    around.host_status.get(server.host, ""), show)  # fmt: skip
+def pages(request: Request, see: Sight, seen: Seen, show: bool) -> list[msgspec.Raw]:
+    """The servers of a page in order, encoded: what is known as it is, and what is not anew."""
+    around, encoded = seen.around, {}
+    for server in seen.fresh:
+        lines, groups = around.addresses.get(server.id, ()), around.groups.get(server.id, ())
+        status = around.host_status.get(server.host, "")
+        encoded[server.id] = msgspec.Raw(_encode(full_view(see, server, lines, groups, status, show)))
+    if encoded:
+        request.mount.service.views.keep((see, show), seen, encoded)
+    known = seen.known
+    return [known[id] if id in known else encoded[id] for id, _ in seen.states]
 
 
-@lru_cache(maxsize=2048)
-def _encoded(
-    see: Sight, server: ShownServer, lines: Lines, groups: tuple[str, ...], host_status: str, show: bool
-) -> msgspec.Raw:
-    """Remembered by all that it is made of: clients poll, and most servers have not changed since."""
-    return msgspec.Raw(_encode(full_view(see, server, lines, groups, host_status, show)))
+def known_views(request: Request, see: Sight, show: bool) -> Known:
+    """What is remembered of servers as this request sees them. `show` False in a list, where their groups are left
+    out."""
+    return request.mount.service.views.known((see, show))
 
 
 def full_view(

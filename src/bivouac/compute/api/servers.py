@@ -13,6 +13,8 @@ from bivouac.network.for_compute import NetworkRequest
 from ..records import Server
 from ..service import create as create_service
 from ..service import servers as service
+from ..service.listing import list_servers
+from ..service.shown import see_server, see_servers
 from .fields import (
     Body,
     Description,
@@ -26,7 +28,7 @@ from .fields import (
     window,
 )
 from .server_filters import filters_of, sort_of
-from .server_view import addresses, brief, changed_view, links, sight, view
+from .server_view import addresses, brief, changed_view, known_views, links, pages, sight
 from .values import Base64, DiskConfig, DiskMapping, Personality, address, checked_base64, disks_of, files_of
 
 Count = Annotated[int, Meta(ge=1, le=0x7FFFFFFF)]
@@ -231,19 +233,23 @@ async def _list(request: Request, detail: bool) -> dict[str, Any]:
         return {"servers": []}
     page = Page(sort_of(request), part.marker, part.limit)
     if detail:
-        servers, around = await request.read(service.list_with_around, filters, page, bool(see.host_status))
-        shapes = [view(see, server, around, show=False) for server in servers]
+        known = known_views(request, see, show=False)
+        seen = await request.read(see_servers, filters, page, bool(see.host_status), known)
+        shapes: list[Any] = pages(request, see, seen, show=False)
+        ids = [id for id, _ in seen.states]
     else:
-        servers = await request.read(service.list_servers, filters, page)
-        shapes = [brief(see, server) for server in servers]
-    more = next_link(request, "servers", [one.id for one in servers], part.limit) if part.limit else {}
+        servers = await request.read(list_servers, filters, page)
+        shapes = [brief(see, id, name) for id, name in servers]
+        ids = [id for id, _ in servers]
+    more = next_link(request, "servers", ids, part.limit) if part.limit else {}
     return {"servers": shapes, **more}
 
 
 async def show(request: Request, server_id: str) -> dict[str, Any]:
     see = sight(request)
-    server, around = await request.read(service.show_server, server_id, bool(see.host_status))
-    return {"server": view(see, server, around)}
+    known = known_views(request, see, show=True)
+    seen = await request.read(see_server, server_id, bool(see.host_status), known)
+    return {"server": pages(request, see, seen, show=True)[0]}
 
 
 async def update(request: Request, server_id: str) -> dict[str, Any]:
@@ -267,13 +273,11 @@ async def delete(request: Request, server_id: str) -> None:
 
 
 async def list_addresses(request: Request, server_id: str) -> dict[str, Any]:
-    _, around = await request.read(service.show_server, server_id)
-    return {"addresses": addresses(around.addresses.get(server_id, ()), plain=True)}
+    return {"addresses": addresses(await request.read(service.list_lines, server_id), plain=True)}
 
 
 async def show_addresses(request: Request, server_id: str, network: str) -> dict[str, Any]:
-    _, around = await request.read(service.show_server, server_id)
-    found = addresses(around.addresses.get(server_id, ()), plain=True)
+    found = addresses(await request.read(service.list_lines, server_id), plain=True)
     if network not in found:
         raise NotFound(f"Network {network} could not be found on this server.")
     return {network: found[network]}

@@ -13,7 +13,8 @@ from bivouac.network.for_compute import NetworkRequest, ServerPort
 from ..records import Keypair, Server, ShownServer
 from .create import boot_of, check_files, new_password, server_image
 from .quotas import limits_of
-from .servers import Around, get_server, require_unlocked, shown
+from .servers import get_server, require_unlocked
+from .shown import Around, shown
 from .tasks import finish_actions, instant_action, quiet_wish, require, wish
 
 WANTED = {"start": "running", "stop": "stopped", "pause": "paused", "unpause": "running", "suspend": "suspended",

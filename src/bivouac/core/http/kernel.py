@@ -199,7 +199,7 @@ class Application:
             now=self.clock.now(),
             version=request.version,
             remote_address=request.message.peer,
-            plan=request.header(b"bivouac-plan").lower() == "true",
+            plan=request.message.headers.get(b"bivouac-plan", b"").lower() == b"true",
             token=token,
         )
 

@@ -89,7 +89,7 @@ class Request:
     def header(self, name: bytes) -> str:
         """One field, empty when absent: for what every request asks, without decoding them all."""
         value = self.message.headers.get(name)
-        return value.decode("latin-1") if value is not None else ""
+        return value.decode("latin-1") if value else ""
 
     @property
     def query(self) -> list[tuple[str, str]]:

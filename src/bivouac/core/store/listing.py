@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from msgspec import Struct
 
-from .row import Row, shape
+from .row import Row, Shape, shape
 from .tx import Tx
 
 R = TypeVar("R", bound=Row)
@@ -33,6 +33,16 @@ def select_page(
     Nulls sort before everything. Raises MarkerNotFound. Columns in `page.sort` must be the table's own: the caller
     has checked them.
     """
+    clause, args = page_clause(tx, row_class, conditions, args, page)
+    rows = tx.select(row_class, f"{join} {clause}", *args)
+    return rows[::-1] if page.reverse else rows
+
+
+def page_clause(
+    tx: Tx, row_class: type[Row], conditions: Sequence[str], args: Sequence[Any], page: Page
+) -> tuple[str, list[Any]]:
+    """WHERE, ORDER BY and LIMIT of a page with their arguments, for statements that want other columns than a row's.
+    A reversed page comes backwards. Raises MarkerNotFound."""
     known = shape(row_class)
     order = [(column, way) for column, way in page.sort if column in known.column_set]
     order += [(column, order[-1][1] if order else "asc") for column in known.key if column not in dict(order)]
@@ -47,15 +57,16 @@ def select_page(
         conditions.append(text)
         args += values
     where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
-    keys = ", ".join(f"{_null_key(known.table, column, way)}, {known.table}.{column} {way}" for column, way in order)
+    keys = ", ".join(_sort_key(known, column, way) for column, way in order)
     limit = f"LIMIT {int(page.limit)}" if page.limit is not None else ""
-    rows = tx.select(row_class, f"{join} {where} ORDER BY {keys} {limit}", *args)
-    return rows[::-1] if page.reverse else rows
+    return f"{where} ORDER BY {keys} {limit}", args
 
 
-def _null_key(table: str, column: str, way: str) -> str:
-    """Nulls first on both engines, which differ by themselves."""
-    return f"({table}.{column} IS NOT NULL) {way}"
+def _sort_key(known: Shape, column: str, way: str) -> str:
+    """Nulls first on both engines, which differ by themselves. What is never null sorts by the bare column, which an
+    index may serve."""
+    name = f"{known.table}.{column}"
+    return f"({name} IS NOT NULL) {way}, {name} {way}" if column in known.nullable else f"{name} {way}"
 
 
 def _after(table: str, order: Sequence[tuple[str, str]], values: Sequence[Any]) -> tuple[str, list[Any]]:

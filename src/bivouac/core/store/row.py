@@ -17,6 +17,8 @@ class Row(Struct, frozen=True, kw_only=True):
     KEY: ClassVar[tuple[str, ...]] = ("id",)
     LOGGED: ClassVar[bool] = True
     """False: writes leave no line in `changes` (heartbeats, caches)."""
+    COUNTED: ClassVar[str] = ""
+    """A column that rises by one with each write of a row: it names a state of the row, for caches."""
     SECRET: ClassVar[frozenset[str]] = frozenset()
     """Columns shown as `***` in `changes`."""
 
@@ -31,6 +33,7 @@ class Shape:
         self.key = row_class.KEY
         self.columns = tuple(one.name for one in msgspec.structs.fields(row_class))
         self.column_set = frozenset(self.columns)
+        self.nullable = frozenset(name for name in self.columns if _is_nullable(hints[name]))
         self.column_list = ", ".join(f"{self.table}.{name}" for name in self.columns)
         self.decoders = {
             name: decoder for name in self.columns if (decoder := _decoder(hints[name])) is not None
@@ -70,6 +73,10 @@ class Shape:
 def shape(row_class: type[Row]) -> Shape:
     """The (cached) shape of a row class."""
     return Shape(row_class)
+
+
+def _is_nullable(hint: Any) -> bool:
+    return get_origin(hint) in (Union, UnionType) and NoneType in get_args(hint)
 
 
 def _decoder(hint: Any) -> Any:

@@ -128,6 +128,8 @@ class SqliteEngine:
     def _commit(self, group: list[Any]) -> None:
         """Run each rule of the group in a savepoint of its own, commit once, then answer all."""
         connection, done = self._writer, []
+        # Whoever asked and has gone is left out; from here on nobody can take his rule back.
+        group = [item for item in group if item[0].set_running_or_notify_cancel()]
         try:
             connection.execute("BEGIN IMMEDIATE")
             for future, rule, args, actor, plan in group:

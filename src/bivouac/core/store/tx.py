@@ -109,6 +109,8 @@ class Tx:
         changed = {name: value for name, value in fields.items() if getattr(row, name) != value}
         if not changed:
             return row
+        if counted := type(row).COUNTED:
+            changed[counted] = getattr(row, counted) + 1
         new = msgspec.structs.replace(row, **changed)
         sets = ", ".join(f"{name} = ?" for name in changed)
         values = [known.dump(name, value) for name, value in changed.items()]
