@@ -57,8 +57,12 @@ class Pending(Struct):
 class LogDelivery:
     """Gathers and delivers. One per door."""
 
-    def __init__(self, store: Store, directory: Path, region: str, now: Callable[[], float]) -> None:
+    def __init__(
+        self, store: Store, directory: Path, region: str, now: Callable[[], float], roll_s: float = float("inf")
+    ) -> None:
+        """`roll_s` is how long records gather at most, whatever a configuration says."""
         self._store, self._directory, self._region, self._now = store, directory, region, now
+        self._roll_s = roll_s
         self._pending: dict[str, Pending] = {}
         self._lock = asyncio.Lock()
         self._loaded = False
@@ -175,7 +179,7 @@ class LogDelivery:
         self._load()
         now = self._now()
         for slot, pending in list(self._pending.items()):
-            if now >= pending.since + pending.configuration.roll_s:
+            if now >= pending.since + min(pending.configuration.roll_s, self._roll_s):
                 await self._deliver(slot)
 
     async def flush_source(self, source: Container) -> str:

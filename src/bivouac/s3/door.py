@@ -58,6 +58,7 @@ class S3Door:
         now: Callable[[], float] = time.time,
         find_email: FindEmail = _no_email,
         project_exists: Callable[[str], Awaitable[bool]] | None = None,
+        log_roll_s: float = float("inf"),
     ) -> None:
         self.store = store
         self.region = region
@@ -67,7 +68,7 @@ class S3Door:
         self.project_exists = project_exists
         self.authenticator = Authenticator(lookup)
         self.masters = MasterKeys(directory / "s3-master.key")
-        self.logs = LogDelivery(store, directory / "s3-logs", region, now)
+        self.logs = LogDelivery(store, directory / "s3-logs", region, now, log_roll_s)
         self.events = Events(region)
         self.names: dict[str, str] = {}
 

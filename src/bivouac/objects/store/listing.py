@@ -41,9 +41,9 @@ def walk(scan: Scan, listing: Listing, include_marker: bool = False) -> Iterator
     if listing.reverse:
         low_marker, high_marker = high_marker, low_marker
     if low_marker and low_marker >= lower:
-        lower, lower_inclusive = low_marker, include_marker
+        lower, lower_inclusive = low_marker, include_marker and not listing.reverse
     if high_marker and (upper is None or high_marker <= upper):
-        upper, upper_inclusive = high_marker, False
+        upper, upper_inclusive = high_marker, include_marker and listing.reverse
     start = len(listing.prefix)
     while True:
         rolled = None
@@ -113,26 +113,26 @@ def list_objects(connection: apsw.Connection, container: Container, listing: Lis
 
 
 def list_versions(connection: apsw.Connection, container: Container, listing: Listing) -> Page:
-    """Current and older versions, merged; names ascending (or descending), newest first within a name."""
+    """Current and older versions, merged: names ascending, newest first within a name; or all of it the other way
+    round."""
     if listing.limit <= 0:
         return Page([], False)
     scan_current = _scan(connection, f"{OBJECT_COLUMNS}, 1", "objects", "container_id", container.id, "name {}")
-    scan_older = _scan(
-        connection, f"{OBJECT_COLUMNS}, 0", "versions", "container_id", container.id, "name {}, version DESC"
-    )
+    order = f"name {{}}, version {'' if listing.reverse else 'DESC'}"
+    scan_older = _scan(connection, f"{OBJECT_COLUMNS}, 0", "versions", "container_id", container.id, order)
 
     def scan(*bounds: Any) -> Iterator[Row]:
         pair = (scan_current(*bounds), scan_older(*bounds))
         if bounds[4]:
-            # Descending names need a key that reverses; within a name the current version leads both ways.
-            return heapq.merge(*pair, key=lambda row: (_Descending(row[1]), -row[2]))
+            return heapq.merge(*pair, key=lambda row: (_Descending(row[1]), row[2]))
         return heapq.merge(*pair, key=lambda row: (row[1], -row[2]))
 
     items = walk(scan, listing, include_marker=listing.version_marker is not None)
     before = None
     if listing.version_marker is not None:
-        items, before = _after(items, listing.marker, listing.version_marker), listing.marker
-    return _page(_tell_latest(items, before), listing.limit, lambda pair: rows.object_entry(pair[0], pair[1]))
+        items, before = _after(items, listing.marker, listing.version_marker, listing.reverse), listing.marker
+    told = _tell_latest_reversed(items) if listing.reverse else _tell_latest(items, before)
+    return _page(told, listing.limit, lambda pair: rows.object_entry(pair[0], pair[1]))
 
 
 class _Descending(str):
@@ -142,11 +142,27 @@ class _Descending(str):
         return str.__gt__(self, other)
 
 
-def _after(items: Iterator[Row | str], name: str, version: int) -> Iterator[Row | str]:
+def _after(items: Iterator[Row | str], name: str, version: int, reverse: bool) -> Iterator[Row | str]:
     for item in items:
-        if not isinstance(item, str) and item[1] == name and item[2] >= version:
+        listed = not isinstance(item, str) and item[1] == name
+        if listed and (item[2] <= version if reverse else item[2] >= version):
             continue
         yield item
+
+
+def _tell_latest_reversed(items: Iterator[Row | str]) -> Iterator[Any]:
+    """As `_tell_latest`, where the latest of a name comes last."""
+    held: Row | None = None
+    for item in items:
+        if held is not None:
+            yield held, isinstance(item, str) or item[1] != held[1]
+        held = None
+        if isinstance(item, str):
+            yield item
+        else:
+            held = item
+    if held is not None:
+        yield held, True
 
 
 def _tell_latest(items: Iterator[Row | str], before: str | None) -> Iterator[Any]:

@@ -23,6 +23,8 @@ READS = frozenset(("GET", "HEAD", "OPTIONS"))
 DEFAULT_DOMAIN = "default"
 ACCOUNT_ACL = "swift:acl"
 READ_ACL, WRITE_ACL = "swift:read", "swift:write"
+OWNER_DOMAIN = "swift:owner-domain"
+"""The domain of the container's project, where it is not the default one."""
 
 
 def is_reseller(caller: Caller | None) -> bool:
@@ -85,7 +87,7 @@ async def authorize_container(call: Call, container: Container | None, method: s
     if container is not None:
         if reads and allows_read(container, call.caller, call.referrer, on_object):
             return
-        if on_object and not reads and allows_user(container.documents.get(WRITE_ACL, ""), call.caller):
+        if on_object and not reads and allows_user(container, WRITE_ACL, call.caller):
             return
     level = account_acl_level(await call.store.get_account(call.account), call.caller)
     if level == "admin":
@@ -116,14 +118,18 @@ def allows_read(container: Container, caller: Caller | None, referrer: str, on_o
         return False
     if referrer_allowed(referrer, acl) and (on_object or ".rlistings" in entries(acl)):
         return True
-    return allows_user(acl, caller)
+    return allows_user(container, READ_ACL, caller)
 
 
-def allows_user(acl: str, caller: Caller | None) -> bool:
+def allows_user(container: Container, key: str, caller: Caller | None) -> bool:
+    """Whether the ACL under `key` names the caller. Names count only where all are in the default domain: the caller,
+    its project, and the project whose container it is."""
+    acl = container.documents.get(key)
     if caller is None or not acl:
         return False
     projects, users = {"*", caller.project_id}, {"*", caller.user_id}
-    if caller.project_domain_id == caller.user_domain_id == DEFAULT_DOMAIN:
+    owner = container.documents.get(OWNER_DOMAIN, DEFAULT_DOMAIN)
+    if caller.project_domain_id == caller.user_domain_id == owner == DEFAULT_DOMAIN:
         projects.add(caller.project_name)
         users.add(caller.user_name)
     for entry in entries(acl):

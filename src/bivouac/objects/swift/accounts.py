@@ -17,7 +17,7 @@ from bivouac.objects.swift.access import (
 )
 from bivouac.objects.swift.call import RESELLER_PREFIX, Call, timestamp
 from bivouac.objects.swift.errors import Refusal
-from bivouac.objects.swift.limits import POLICIES, check_names
+from bivouac.objects.swift.limits import MAX_HEADER_SIZE, POLICIES, check_names
 
 METHODS = "HEAD, GET, PUT, POST, DELETE, OPTIONS"
 
@@ -51,6 +51,8 @@ async def show(call: Call) -> Response:
     account = await call.store.get_account(call.account)
     usage = await call.store.account_usage(call.account)
     headers = account_headers(account, usage, call.owner)
+    if call.owner and call.caller is not None and call.caller.project_id == call.account:
+        headers.append(("X-Account-Project-Domain-Id", call.caller.project_domain_id))
     if call.method == "HEAD":
         output = listings.output_format(call)
         return Response(204, [*headers, ("Content-Type", f"{listings.TYPES[output]}; charset=utf-8")])
@@ -107,6 +109,8 @@ async def update(call: Call) -> None:
         del change[name]
     documents: dict[str, str | None] = {}
     acl = call.text("x-account-access-control")
+    if acl is not None and len(acl) > MAX_HEADER_SIZE:
+        raise Refusal(400, "Header Line Too Long")
     if acl is not None:
         documents[ACCOUNT_ACL] = (clean_account_acl(acl) or None) if acl else None
     elif b"x-remove-account-access-control" in call.request.headers:

@@ -11,7 +11,15 @@ from bivouac.core.http1.sending import http_date
 from bivouac.objects.store.errors import NoSuchContainer, NoSuchObject
 from bivouac.objects.store.interface import Container, Usage, Versioning
 from bivouac.objects.swift import formpost, listings, metadata, staticweb
-from bivouac.objects.swift.access import READ_ACL, WRITE_ACL, authorize_container, clean_acl, refuse
+from bivouac.objects.swift.access import (
+    DEFAULT_DOMAIN,
+    OWNER_DOMAIN,
+    READ_ACL,
+    WRITE_ACL,
+    authorize_container,
+    clean_acl,
+    refuse,
+)
 from bivouac.objects.swift.call import TRUE, Call, timestamp, whole_seconds
 from bivouac.objects.swift.errors import Refusal
 from bivouac.objects.swift.limits import POLICIES, check_names
@@ -65,6 +73,9 @@ async def show(call: Call, container: Container) -> Response:
     versions = call.param("versions") is not None
     wanted = listings.parse_listing(call)
     if versions:
+        told = call.param("format") is not None or "*/*" not in (call.request.header("accept") or "*/*")
+        if told and listings.output_format(call) != "json":
+            raise Refusal(406)
         if call.param("version_marker") == "null":
             wanted = replace(wanted, version_marker=await _null_version(call, container, wanted.marker))
         page = await call.store.list_versions(container, wanted)
@@ -155,6 +166,9 @@ async def _changes(call: Call, container: Container | None) -> dict:
             documents[key] = None
     if documents and not call.owner:
         raise refuse(call)
+    if documents and call.caller is not None and call.caller.project_id == call.account:
+        domain = call.caller.project_domain_id
+        documents[OWNER_DOMAIN] = domain if domain != DEFAULT_DOMAIN else None
     versioning = _versioning(call, container, documents)
     return {"metadata": change, "documents": documents, "versioning": versioning, "quotas": _quotas(change)}
 

@@ -113,8 +113,12 @@ async def _copy(call: Call, source: tuple[str, str, str], target: Container) -> 
         if status and b"if-none-match" not in call.request.headers:
             raise Refusal(412)
         new = await _new(call, record, target)
+        if new["kind"] == Kind.STATIC_LARGE and container.account != target.account:
+            wrong = await large.check_copied(call, record)
+            if wrong is not None:
+                return wrong
         try:
-            body = await _body(call, record, new)
+            body = await _body(call, container.account, record, new)
             stored = await call.store.put_object(PutObject(container=target, name=call.name, body=body, **new))
         except NoSuchObject:
             if attempt + 1 == ATTEMPTS:
@@ -176,15 +180,21 @@ async def _new(call: Call, record: ObjectRecord, target: Container) -> dict[str,
     return new
 
 
-async def _body(call: Call, record: ObjectRecord, new: dict[str, Any]) -> CopySource | Staged:
+async def _body(call: Call, account: str, record: ObjectRecord, new: dict[str, Any]) -> CopySource | Staged:
     if is_sealed(record):
         offset, length = new.pop("_range", (0, record.size))
         return await _staged(call, call.unseal(record)(offset, length), length)
     if new["kind"] == record.kind:
         return CopySource(record, *new.pop("_range", (0, None)))
-    read = large.reader(call, record) if record.kind == Kind.STATIC_LARGE else (await large.dynamic(call, record))[2]
-    size = record.size if record.kind == Kind.STATIC_LARGE else (await large.dynamic(call, record))[0]
-    return await _staged(call, await read(0, size), size)
+    if record.kind == Kind.DYNAMIC_LARGE:
+        size, _, read = await large.dynamic(call, record, account)
+        return await _staged(call, await read(0, size), size)
+    part = large.part(call, record)
+    if part is not None and not part[1]:
+        raise Refusal(416)
+    offset, size = part[:2] if part is not None else (0, record.size)
+    read = large.reader(call, record, account)
+    return await _staged(call, await read(offset, size), size)
 
 
 async def _staged(call: Call, pieces: AsyncIterator[Any], size: int) -> Staged:

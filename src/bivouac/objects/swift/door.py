@@ -91,6 +91,8 @@ class SwiftDoor:
                 raise Refusal(403)
         if self._rate_limit is not None:
             await self._rate_limit.admit(call)
+        if method in ("POST", "DELETE") and call.request.query and call.param("bulk-delete") is not None:
+            call.container = call.name = None  # its paths are below the account, whatever it was sent to
         if call.container is None:
             return await accounts.handle(call)
         if method == "PUT" and call.request.query and (archive := call.param("extract-archive")) is not None:

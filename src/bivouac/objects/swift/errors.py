@@ -41,11 +41,13 @@ class Refusal(Exception):
 
     def response(self) -> Response:
         if self.text is not None:
-            body, kind = self.text.encode("utf-8", "surrogateescape"), "text/plain; charset=UTF-8"
+            body = self.text.encode("utf-8", "surrogateescape")
         else:
             title, text = TITLES[self.status]
-            body, kind = f"<html><h1>{title}</h1><p>{text}</p></html>".encode(), "text/html; charset=UTF-8"
-        return Response(self.status, [("Content-Type", kind), *self.headers], body)
+            body = f"<html><h1>{title}</h1><p>{text}</p></html>".encode()
+        # Swift says that its texts are HTML; what a browser could take for a tag is not.
+        kind = "text/plain" if self.text is not None and "<" in self.text else "text/html"
+        return Response(self.status, [("Content-Type", f"{kind}; charset=UTF-8"), *self.headers], body)
 
 
 # class -> status; text None means the page of the status

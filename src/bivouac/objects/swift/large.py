@@ -36,13 +36,7 @@ Segment = dict[str, Any]
 async def put_manifest(call: Call, container: Container) -> Response:
     """PUT with multipart-manifest=put."""
     assert call.name is not None
-    asked = _parse(await call.request.read(MANIFEST_SIZE))
-    segments, errors = [], []
-    for entry in asked:
-        try:
-            segments.append(await _check_segment(call, entry))
-        except Refusal as refused:
-            errors.append([quote(entry.get("path", "")), refused.text or str(refused.status)])
+    segments, errors = await _check_segments(call, _parse(await call.request.read(MANIFEST_SIZE)))
     if errors:
         return bulk.report(call, {"Errors": errors}, "400 Bad Request", 400)
     digest = hashlib.md5(usedforsecurity=False)
@@ -64,6 +58,35 @@ async def put_manifest(call: Call, container: Container) -> Response:
     new["documents"] = {"listing_hash": hashlib.md5(manifest.encode(), usedforsecurity=False).hexdigest()}
     stored = await call.store.put_object(PutObject(container=container, name=call.name, **new))
     return objects.created(container, stored, etag=f'"{etag}"')
+
+
+async def _check_segments(call: Call, asked: list[Segment]) -> tuple[list[Segment], list[list[str]]]:
+    """The manifest to keep, and what is wrong with it."""
+    segments: list[Segment] = []
+    errors: list[list[str]] = []
+    for entry in asked:
+        try:
+            segments.append(await _check_segment(call, entry))
+        except Refusal as refused:
+            errors.append([quote(entry.get("path", "")), refused.text or str(refused.status)])
+    return segments, errors
+
+
+async def check_copied(call: Call, record: ObjectRecord) -> Response | None:
+    """What is wrong with a manifest that is copied as such into another account; None if nothing is."""
+    _, errors = await _check_segments(call, _as_put(record))
+    return bulk.report(call, {"Errors": errors}, "400 Bad Request", 400) if errors else None
+
+
+def _as_put(record: ObjectRecord) -> list[Segment]:
+    """The manifest as it could be put again."""
+    return [
+        segment
+        if "data" in segment
+        else {"path": segment["name"], "etag": segment["hash"], "size_bytes": segment["bytes"]}
+        | ({"range": segment["range"]} if "range" in segment else {})
+        for segment in json.loads(record.manifest or "[]")
+    ]
 
 
 def _parse(body: bytes) -> list[Segment]:
@@ -121,7 +144,10 @@ async def _check_segment(call: Call, entry: Segment) -> Segment:
         if not may_read(call, call.account, container) and not call.owner:
             raise Refusal(403, "403 Forbidden")
         record = await call.store.get_object(container, name)
-    except (NoSuchContainer, NoSuchObject):
+    except NoSuchContainer:
+        own = call.owner or (call.caller is not None and call.caller.project_id == call.account)
+        raise Refusal(404, "404 Not Found") if own else Refusal(403, "403 Forbidden") from None
+    except NoSuchObject:
         raise Refusal(404, "404 Not Found") from None
     if record.kind == Kind.SYMLINK:
         _, record, _ = await symlinks.follow(call, record)
@@ -163,14 +189,7 @@ def show_manifest(call: Call, record: ObjectRecord, headers: list[tuple[str, str
     object's."""
     content_type, body = "application/json; charset=utf-8", (record.manifest or "[]").encode()
     if call.param("format") == "raw":
-        segments = [
-            segment
-            if "data" in segment
-            else {"path": segment["name"], "etag": segment["hash"], "size_bytes": segment["bytes"]}
-            | ({"range": segment["range"]} if "range" in segment else {})
-            for segment in json.loads(body)
-        ]
-        content_type, body = record.content_type, json.dumps(segments).encode()
+        content_type, body = record.content_type, json.dumps(_as_put(record)).encode()
     etag = hashlib.md5(body, usedforsecurity=False).hexdigest()
     headers = [pair for pair in headers if pair[0] != "Etag"]
     headers += [("Content-Type", content_type), ("Etag", etag)]
@@ -186,8 +205,10 @@ def part(call: Call, record: ObjectRecord) -> tuple[int, int, int] | None:
     asked = call.param("part-number")
     if asked is None:
         return None
-    if not asked.isdigit() or not 0 < int(asked) <= 10_000 or b"range" in call.request.headers:
-        raise Refusal(400, "Part number must be an integer between 1 and 10000, inclusive, and goes without Range")
+    if not asked.isdigit() or not int(asked):
+        raise Refusal(400, "Part number must be an integer greater than 0")
+    if b"range" in call.request.headers:
+        raise Refusal(400, "Range requests are not supported with part number queries")
     lengths = [length_of(segment) for segment in json.loads(record.manifest or "[]")]
     number = int(asked)
     if number > len(lengths):
@@ -195,9 +216,11 @@ def part(call: Call, record: ObjectRecord) -> tuple[int, int, int] | None:
     return sum(lengths[: number - 1]), lengths[number - 1], len(lengths)
 
 
-def reader(call: Call, record: ObjectRecord) -> ranges.Read:
+def reader(call: Call, record: ObjectRecord, account: str = "") -> ranges.Read:
+    """`account` is the manifest's, if it is not the request's."""
+
     async def read(offset: int, length: int) -> AsyncIterator[Any]:
-        pieces = _static_pieces(call, record, offset, length, 0)
+        pieces = _static_pieces(call, account or call.account, record, offset, length, 0)
         # The first segment is read before the answer begins, so that a broken manifest is a proper error.
         return await _started(pieces)
 
@@ -218,9 +241,11 @@ async def _started(pieces: AsyncIterator[Any]) -> AsyncIterator[Any]:
     return rest()
 
 
-async def _static_pieces(call: Call, record: ObjectRecord, offset: int, length: int, depth: int) -> AsyncIterator[Any]:
-    if depth > MANIFEST_DEPTH:
-        raise Refusal(409, "Manifests nest too deeply")
+async def _static_pieces(
+    call: Call, account: str, record: ObjectRecord, offset: int, length: int, depth: int
+) -> AsyncIterator[Any]:
+    if depth >= MANIFEST_DEPTH:
+        raise Refusal(409)
     for segment in json.loads(record.manifest or "[]"):
         if length <= 0:
             return
@@ -233,19 +258,19 @@ async def _static_pieces(call: Call, record: ObjectRecord, offset: int, length: 
         if "data" in segment:
             yield base64.b64decode(segment["data"])[begin : begin + taken]
         else:
-            async for piece in _segment_pieces(call, record, segment, begin, taken, depth):
+            async for piece in _segment_pieces(call, account, record, segment, begin, taken, depth):
                 yield piece
         offset, length = 0, length - taken
 
 
 async def _segment_pieces(
-    call: Call, manifest: ObjectRecord, segment: Segment, offset: int, length: int, depth: int
+    call: Call, account: str, manifest: ObjectRecord, segment: Segment, offset: int, length: int, depth: int
 ) -> AsyncIterator[Any]:
     container_name, _, name = segment["name"].lstrip("/").partition("/")
     try:
-        container = await call.store.get_container(call.account, container_name)
-        if not may_read(call, call.account, container):
-            raise refuse(call)
+        container = await call.store.get_container(account, container_name)
+        if not may_read(call, account, container):
+            raise Refusal(409)
         record = await call.store.get_object(container, name)
     except (NoSuchContainer, NoSuchObject):
         raise Refusal(409, f"Segment {segment['name']} of {manifest.name} is missing") from None
@@ -254,7 +279,7 @@ async def _segment_pieces(
     if record.etag != segment["hash"] or record.size != segment["bytes"]:
         raise Refusal(409, f"Segment {segment['name']} of {manifest.name} has changed")
     if record.kind == Kind.STATIC_LARGE:
-        async for piece in _static_pieces(call, record, offset, length, depth + 1):
+        async for piece in _static_pieces(call, account, record, offset, length, depth + 1):
             yield piece
     elif is_sealed(record):
         async for piece in call.unseal(record)(offset, length):
@@ -276,14 +301,15 @@ def check_dynamic(call: Call) -> str:
     return value
 
 
-async def dynamic(call: Call, record: ObjectRecord) -> tuple[int, str, ranges.Read]:
+async def dynamic(call: Call, record: ObjectRecord, account: str = "") -> tuple[int, str, ranges.Read]:
     """Size, ETag and reader of all objects that the manifest's prefix names now."""
+    account = account or call.account
     container_name, _, prefix = unquote(record.headers["x-object-manifest"]).lstrip("/").partition("/")
     try:
-        container = await call.store.get_container(call.account, container_name)
+        container = await call.store.get_container(account, container_name)
     except NoSuchContainer:
         raise Refusal(404) from None
-    if not may_read(call, call.account, container):
+    if not may_read(call, account, container):
         raise refuse(call)
     entries, marker = [], ""
     while True:
@@ -303,7 +329,7 @@ async def dynamic(call: Call, record: ObjectRecord) -> tuple[int, str, ranges.Re
                 continue
             taken = min(entry.size - offset, length)
             segment = {"name": f"/{container_name}/{entry.name}", "hash": entry.etag, "bytes": entry.size}
-            async for piece in _segment_pieces(call, record, segment, offset, taken, 0):
+            async for piece in _segment_pieces(call, account, record, segment, offset, taken, 0):
                 yield piece
             offset, length = 0, length - taken
 

@@ -10,6 +10,7 @@ from bivouac.objects.swift.errors import Refusal
 MAX_FILE_SIZE = 5 * 1024**3 + 2
 ACCOUNT_NAME, CONTAINER_NAME, OBJECT_NAME = 256, 256, 1024
 LISTING = 10_000
+MAX_HEADER_SIZE = 8192
 META_NAME, META_VALUE, META_COUNT, META_OVERALL = 128, 256, 90, 4096
 MANIFEST_SEGMENTS, MANIFEST_SIZE, MANIFEST_DEPTH = 1000, 8 * 1024 * 1024, 10
 BULK_DELETES, BULK_CONTAINERS, BULK_FAILURES = 10_000, 10_000, 1000
@@ -28,7 +29,7 @@ def info(version: str) -> dict[str, Any]:
             "max_meta_value_length": META_VALUE,
             "max_meta_count": META_COUNT,
             "max_meta_overall_size": META_OVERALL,
-            "max_header_size": 8192,
+            "max_header_size": MAX_HEADER_SIZE,
             "max_object_name_length": OBJECT_NAME,
             "max_container_name_length": CONTAINER_NAME,
             "max_account_name_length": ACCOUNT_NAME,
@@ -37,6 +38,7 @@ def info(version: str) -> dict[str, Any]:
             "extra_header_count": 0,
             "strict_cors_mode": True,
             "allow_account_management": True,
+            "allow_open_expired": True,
             "account_autocreate": True,
             "valid_api_versions": ["v1", "v1.0"],
             "policies": [

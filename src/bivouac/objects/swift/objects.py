@@ -78,7 +78,7 @@ async def show(call: Call, container: Container) -> Response:
         version, null_version = asked_version(call)
         record = await store.get_object(container, call.name, version, null_version)
         if record.kind == Kind.DELETE_MARKER:
-            raise Refusal(404)
+            raise Refusal(404, headers=[("X-Object-Version-Id", version_id(record.version, record.null_version))])
     if record.kind == Kind.SYMLINK:
         if call.param("symlink") == "get":
             extra = symlinks.headers(record)
@@ -88,8 +88,10 @@ async def show(call: Call, container: Container) -> Response:
     elif container.versioning != Versioning.OFF and not record.null_version:
         place = f"/v1/AUTH_{call.account}/{quoted(container.name, record.name)}"
         extra = [("Content-Location", f"{place}?version-id={version_id(record.version, False)}")]
-    if record.expires_at is not None and record.expires_at <= time.time() and not call.flag("x-open-expired"):
-        raise Refusal(404)
+    if record.expires_at is not None and record.expires_at <= time.time():
+        asked = call.param("version-id") is not None and not call.override
+        if not asked and not call.flag("x-open-expired"):
+            raise Refusal(404)
     return await send(call, container, record, data, extra)
 
 
@@ -125,13 +127,19 @@ async def send(
     if status == 304:
         return Response(304, headers)
     if status:
-        raise Refusal(status, headers=[("Etag", etag)])
+        raise Refusal(status, headers=[("Etag", etag), *extra])
     wanted = None
     if part is not None:
         headers.append(("X-Parts-Count", str(part[2])))
-        wanted = [part[:2]] if part[1] else []
+        if not part[1]:
+            text = b"The requested part number is not satisfiable"
+            headers += [("Content-Range", f"bytes */{size}"), HTML]
+            return Response(416, headers, b"" if call.method == "HEAD" else text)
+        wanted = [part[:2]]
     elif b"range" in request.headers and _range_applies(request.headers, etag, record.modified):
         wanted = ranges.parse(request.header("range"), size)
+        if record.kind == Kind.DYNAMIC_LARGE and wanted is not None and len(wanted) > 1:
+            wanted = None  # as in Swift: what it is made of may change between the ranges
     return await ranges.respond(headers, size, wanted, read, content_type, call.method == "HEAD")
 
 
@@ -311,8 +319,11 @@ async def new_object(call: Call, container: Container) -> dict[str, Any]:
 
 
 def write_conditions(headers: dict[bytes, bytes]) -> Conditions:
-    """Swift holds `If-None-Match: *` on writes; we hold ETags too."""
+    """`If-None-Match: *`, as in Swift, which takes nothing else there; and If-Match, which it ignores. Raises
+    Refusal."""
     match, none = headers.get(b"if-match"), headers.get(b"if-none-match")
+    if none is not None and none.strip() != b"*":
+        raise Refusal(400, "If-None-Match only supports *")
     return Conditions(
         if_match=tuple(_etags(match)) if match is not None else None,
         if_none_match=tuple(_etags(none)) if none is not None else None,
@@ -351,6 +362,11 @@ async def update(call: Call, container: Container) -> Response:
         raise Refusal(400, "A PUT request is required to set a symlink target")
     record = await call.store.get_object(container, call.name)
     if record.kind == Kind.SYMLINK:
+        # The link gets what is sent, and the client is told where it leads.
+        own: dict[str, Any] = {"metadata": metadata.of_object(call.request)}
+        if call.text("content-type"):
+            own["content_type"] = call.text("content-type")
+        await call.store.update_object(UpdateObject(container, call.name, **own))
         account = f"/v1/AUTH_{call.account}"
         moved = [("Location", record.documents.get("symlink_path", account))]
         if "symlink_etag" in record.documents:
@@ -382,13 +398,15 @@ async def delete(call: Call, container: Container) -> Response:
     if call.param("multipart-manifest") == "delete":
         return await large.delete(call, container)
     version, null_version = asked_version(call)
+    await _check_delete_at(call, container)
+    archive = await archive_of(call, container)
     deleted = await call.store.delete_object(
         DeleteObject(
             container,
             call.name,
             version=version,
-            null_version=null_version,
-            archive=await archive_of(call, container),
+            null_version=null_version and archive is None,  # there every object is a null version
+            archive=archive,
             conditions=write_conditions(call.request.headers) if b"if-match" in call.request.headers else None,
         )
     )
@@ -402,6 +420,18 @@ async def delete(call: Call, container: Container) -> Response:
     elif version is not None or null_version:
         headers.append(("X-Object-Version-Id", version_id(deleted.version or 0, deleted.null_version)))
     return Response(204, headers)
+
+
+async def _check_delete_at(call: Call, container: Container) -> None:
+    """X-If-Delete-At: delete only what is to expire at that time, as expirers ask. Raises Refusal."""
+    asked = call.text("x-if-delete-at")
+    if asked is None:
+        return
+    if not asked.strip().isdigit():
+        raise Refusal(400, "Bad X-If-Delete-At header value")
+    assert call.name is not None
+    if (await call.store.get_object(container, call.name)).expires_at != int(asked):
+        raise Refusal(412, "X-If-Delete-At does not match")
 
 
 def quoted(container: str, name: str) -> str:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bivouac.objects.store.interface import ObjectRecord
 
 LISTED = 10_000
+DIRECTORY_TYPES = ("application/directory", "text/directory")
 
 
 def applies(call: Call, container: Container | None) -> bool:
@@ -44,7 +45,8 @@ async def object_page(call: Call, container: Container) -> Response:
     assert call.name is not None
     try:
         await authorize_container(call, container)
-        return await objects.show(call, container)
+        shown = await objects.show(call, container)
+        return _moved(call) if _is_directory(shown) else shown
     except Refusal as refused:
         if refused.status not in (401, 403, 404):
             raise
@@ -56,6 +58,12 @@ async def object_page(call: Call, container: Container) -> Response:
     if await _exists_below(call, container, call.name + "/"):
         return _moved(call)
     return await _error(call, container, Refusal(404))
+
+
+def _is_directory(shown: Response) -> bool:
+    """Whether an object only stands for a directory, as some clients make them."""
+    headers = dict(shown.headers)
+    return shown.status == 200 and headers.get("Content-Type", "").partition(";")[0] in DIRECTORY_TYPES
 
 
 def _moved(call: Call) -> Response:

@@ -10,6 +10,7 @@ from bivouac.objects.swift.access import may_read, refuse
 from bivouac.objects.swift.call import RESELLER_PREFIX, Call
 from bivouac.objects.swift.errors import Refusal
 from bivouac.objects.swift.limits import SYMLINK_LOOPS, check_names
+from bivouac.objects.swift.listings import EMPTY_MD5
 
 TARGET, TARGET_ACCOUNT, TARGET_ETAG = "x-symlink-target", "x-symlink-target-account", "x-symlink-target-etag"
 
@@ -35,10 +36,22 @@ async def documents(call: Call) -> dict[str, str]:
     etag = call.text(TARGET_ETAG)
     if etag:
         record = await _static_target(call, account or call.account, container, name)
-        if record.etag != etag.strip('"'):
-            raise Refusal(409, f"Object Etag {record.etag!r} does not match X-Symlink-Target-Etag header {etag!r}")
-        found |= {"symlink_etag": record.etag, "symlink_bytes": str(record.size), "content_type": record.content_type}
+        held = own_etag(record)
+        if held != etag.strip('"'):
+            raise Refusal(409, f"Object Etag {held!r} does not match X-Symlink-Target-Etag header {etag!r}")
+        size = record.documents.get("symlink_bytes", str(record.size))
+        found |= {"symlink_etag": held, "symlink_bytes": size, "content_type": record.content_type}
     return found
+
+
+def own_etag(record: ObjectRecord) -> str:
+    """What a static link to this object names: a link's own is that of its target if it is static, else that of no
+    bytes; a static large object's is its manifest's."""
+    if record.kind == Kind.SYMLINK:
+        return record.documents.get("symlink_etag", EMPTY_MD5)
+    if record.kind == Kind.STATIC_LARGE:
+        return record.documents.get("listing_hash", record.etag)
+    return record.etag
 
 
 def _account(text: str | None) -> str | None:
@@ -52,8 +65,7 @@ def _account(text: str | None) -> str | None:
 
 async def _static_target(call: Call, account: str, container: str, name: str) -> ObjectRecord:
     try:
-        record = await call.store.get_object(await call.store.get_container(account, container), name)
-        return (await follow(call, record))[1] if record.kind == Kind.SYMLINK else record
+        return await call.store.get_object(await call.store.get_container(account, container), name)
     except (NoSuchContainer, NoSuchObject):
         raise Refusal(409, "X-Symlink-Target does not exist") from None
 
@@ -76,8 +88,8 @@ async def follow(call: Call, record: ObjectRecord) -> tuple[Container, ObjectRec
             record = await call.store.get_object(container, name)
         except NoSuchObject:
             raise Refusal(404, headers=[("Content-Location", path)]) from None
-        if link.get("symlink_etag", record.etag) != record.etag:
-            text = f"Object Etag {record.etag!r} does not match X-Symlink-Target-Etag header"
+        if link.get("symlink_etag", own_etag(record)) != own_etag(record):
+            text = f"Object Etag {own_etag(record)!r} does not match X-Symlink-Target-Etag header"
             raise Refusal(409, text, [("Content-Location", path)])
         if record.kind != Kind.SYMLINK:
             return container, record, path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bivouac.objects.store.errors import NoSuchContainer
 from bivouac.objects.store.interface import Archive, Container, Versioning
+from bivouac.objects.swift.access import refuse
 from bivouac.objects.swift.call import Call, from_timestamp
 from bivouac.objects.swift.errors import Refusal
 
@@ -21,14 +22,18 @@ async def archive_of(call: Call, container: Container) -> Archive | None:
     try:
         return Archive(await call.store.get_container(container.account, name), history)
     except NoSuchContainer:
+        if call.method == "DELETE" and not history:
+            return None  # there is nothing to bring back
         raise Refusal(412, "The container for older versions does not exist.") from None
 
 
 def asked_version(call: Call) -> tuple[int | None, bool]:
     """From `version-id=`: the version, or whether it is the null version. Raises Refusal."""
     asked = call.param("version-id")
-    if asked is None:
-        return None, False
+    if asked is None or (call.override and call.method in ("GET", "HEAD")):
+        return None, False  # a signature is over the path alone, so it is for the current version
+    if call.method in ("GET", "HEAD") and not call.owner:
+        raise refuse(call)
     if asked == "null":
         return None, True
     version = from_timestamp(asked)
