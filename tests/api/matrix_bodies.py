@@ -1,7 +1,7 @@
 """Bodies that every writing route takes, so that a refusal in the matrix is the policy's and not the decoder's.
 
 `$thing` stands for the id of a thing of the world. What is not named here is sent as an empty object in the route's
-envelope.
+envelope, a change as a new description.
 """
 
 from typing import Any
@@ -77,7 +77,11 @@ BODIES: dict[tuple[str, str], Any] = {
     ("PATCH", "/v3/domains/{domain_id}/config/{group}"): {"config": {"ldap": {"url": "ldap://y"}}},
     ("PATCH", "/v3/domains/{domain_id}/config/{group}/{option}"): {"config": {"url": "ldap://y"}},
     ("POST", "/v3/domains"): {"domain": {"name": "new"}},
-    ("POST", "/v3/OS-EP-FILTER/endpoint_groups"): {"endpoint_group": {"name": "new", "filters": {"interface": "x"}}},
+    ("POST", "/v3/OS-EP-FILTER/endpoint_groups"): {
+        "endpoint_group": {"name": "new", "filters": {"interface": "admin"}}},
+    ("PATCH", "/v3/endpoints/{endpoint_id}"): {"endpoint": {"url": "http://y"}},
+    ("PATCH", "/v3/credentials/{credential_id}"): {"credential": {"blob": "y"}},
+    ("PATCH", "/v3/policies/{policy_id}"): {"policy": {"blob": "y"}},
     ("POST", "/v3/groups"): {"group": {"name": "new", "domain_id": "$domain"}},
     ("POST", "/v3/registered_limits"): {"registered_limits": [
         {"service_id": "$service", "resource_name": "others", "default_limit": 1}]},
@@ -135,7 +139,8 @@ def body_of(mount: Mount, route: Route, ids: dict[str, str]) -> Any:
         return b""
     body = BODIES.get((route.method, route.path))
     if body is None:
-        body = {route.envelope: {}} if route.envelope else {}
+        change = {"description": "new"} if route.method == "PATCH" else {}
+        body = {route.envelope: change} if route.envelope else {}
     return filled(body, ids)
 
 

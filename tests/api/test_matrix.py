@@ -43,6 +43,7 @@ ANSWERS_OTHERWISE: dict[tuple[str, str], set[int]] = {
     **{(method, path): {403} for method, path in (
         ("DELETE", "/v3/users/{user_id}/access_rules/{access_rule_id}"), ("DELETE", "/v3/domains/{domain_id}"),
         ("DELETE", "/v3/registered_limits/{registered_limit_id}"), ("PATCH", "/v3/roles/{role_id}"),
+        ("PATCH", "/v3/registered_limits/{registered_limit_id}"), ("DELETE", "/v3/regions/{region_id}"),
         ("DELETE", "/v3/roles/{role_id}"), ("DELETE", "/v2/stores/{store}/{image_id}"),
     )},
     # A host's own power is not switched through its agent; signatures would have to be right.
@@ -79,17 +80,24 @@ class Cell(Struct, frozen=True):
     title: str
 
 
-@pytest.fixture(scope="module", params=ENGINES)
-def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def make_world(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, name: str
+) -> Iterator[World]:
+    """A world on the engine that the fixture's parameter names."""
     database = Database()
     if request.param == "postgresql":
         url = request.getfixturevalue("postgresql_server")
         with psycopg.connect(url("postgres"), autocommit=True) as connection:
-            connection.execute("CREATE DATABASE matrix")
-        database = Database(url=url("matrix"))
+            connection.execute(f"CREATE DATABASE {name}")  # type: ignore[arg-type]
+        database = Database(url=url(name))
     made = World(tmp_path_factory.mktemp("s"), database)
     yield made
     made.close()
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    yield from make_world(request, tmp_path_factory, "matrix")
 
 
 def cells(world: World) -> Iterator[Cell]:

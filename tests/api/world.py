@@ -115,7 +115,6 @@ class World:
         ids["endpoint group"] = made["endpoint_group"]["id"]
         self.make(f"{v3}/OS-EP-FILTER/endpoint_groups/{ids['endpoint group']}/projects/{ids['project']}", method="PUT")
         self.make(f"{v3}/OS-EP-FILTER/projects/{ids['project']}/endpoints/{ids['endpoint']}", method="PUT")
-        self.make(f"{v3}/roles/{ids['role:manager']}/implies/{ids['role:member']}", method="PUT")
         for target in (
             f"endpoints/{ids['endpoint']}", f"services/{ids['service']}",
             f"services/{ids['service']}/regions/{ids['region']}",
@@ -263,7 +262,8 @@ def path_of(world: World, mount: Mount, route: Route) -> str:
     for segment in route.path.strip("/").split("/"):
         if segment.startswith("{"):
             name = segment[1:-1].partition(":")[0]
-            key = next(k for k in ((mount.service_type, before, name), (mount.service_type, name)) if k in PARAMETERS)
+            keys = ((mount.service_type, before, name), (mount.service_type, name))
+            key = keys[0] if keys[0] in PARAMETERS else keys[1]
             filled = PARAMETERS[key]
             parts.append(world.ids[filled] if filled in world.ids else filled.removeprefix("="))
         else:
@@ -306,6 +306,7 @@ PARAMETERS: dict[tuple[str, ...], str] = {
     ("network", "security-group-rules", "id"): "security-group-rule",
     ("network", "security-groups", "id"): "security-group", ("network", "subnetpools", "id"): "subnetpool",
     ("network", "subnets", "id"): "subnet", ("network", "tag"): "=red", ("console", "rest"): "=none",
+    ("console", "name"): "=none",
 }  # fmt: skip
 """What fills a parameter: (service, segment before it or nothing, name) -> a thing of the world, or `=` a word."""
 SECRETS = (

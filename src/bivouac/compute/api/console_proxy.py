@@ -95,10 +95,13 @@ async def novnc(request: Request, rest: str) -> Response:
 
 
 def _inside(folder: Path, name: str) -> Path:
-    path = (folder / name).resolve()
-    if not path.is_relative_to(folder.resolve()) or not path.is_file():
-        raise NotFound("There is no such file.")
-    return path
+    try:
+        path = (folder / name).resolve()
+        if path.is_relative_to(folder.resolve()) and path.is_file():
+            return path
+    except OSError as error:  # a name longer than the filesystem's
+        raise NotFound("There is no such file.") from error
+    raise NotFound("There is no such file.")
 
 
 async def _file(path: Path, headers: dict[str, str]) -> Response:

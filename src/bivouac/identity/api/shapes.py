@@ -22,7 +22,8 @@ Name64 = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"\S")]
 Name255 = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"\S")]
 Id64 = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[a-zA-Z0-9-_]+$")]
 Text = str
-MAX_PAGE = 10_000
+LONGEST_LIMIT = 18
+"""Digits of a number that every engine takes."""
 
 
 def decode(struct: type[S], body: dict[str, Any]) -> tuple[S, dict[str, Any]]:
@@ -69,8 +70,8 @@ def page(request: Request, sort: tuple[str, ...] = ()) -> Page:
     """`limit` and `marker`, one row more than asked, to know whether there is a next page. Raises BadRequest."""
     limit = None
     if (text := request.query_value("limit")) is not None:
-        if not text.isascii() or not text.isdigit():
-            raise BadRequest("limit must be a whole number, 0 or more.")
+        if not text.isascii() or not text.isdigit() or len(text) > LONGEST_LIMIT:
+            raise BadRequest(f"limit must be a whole number, 0 or more, of at most {LONGEST_LIMIT} digits.")
         limit = int(text) or None
     return Page(
         tuple((column, "asc") for column in sort), request.query_value("marker"), limit + 1 if limit else None
