@@ -1,6 +1,7 @@
 """WebSockets of the HTTP server, against the client of `websockets`."""
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -18,9 +19,11 @@ async def no_requests(request: Request) -> Response:
 def against(
     handle: Callable[[WebSocket], Awaitable[None]], talk: Callable[[str, Server], Awaitable[Any]]
 ) -> Any:
-    """Run `talk(url, server)` against a server whose WebSockets go to `handle`."""
+    """Run `talk(url, server)` against a server whose WebSockets go to `handle`; nothing may fail unheard."""
+    unheard: list[dict[str, Any]] = []
 
     async def main() -> Any:
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: unheard.append(context))
         server = Server(no_requests, handle)  # type: ignore[arg-type]
         port = await server.start("127.0.0.1", 0)
         try:
@@ -28,8 +31,11 @@ def against(
                 return await talk(f"ws://127.0.0.1:{port}/there?a=b", server)
         finally:
             await server.stop(1)
+            gc.collect()
 
-    return asyncio.run(main())
+    result = asyncio.run(main())
+    assert unheard == []
+    return result
 
 
 async def echo(socket: WebSocket) -> None:

@@ -73,8 +73,8 @@ class WebSocket(asyncio.BufferedProtocol):
         self._drain()
 
     def refuse(self, status: int, words: str) -> None:
-        """Answer the handshake with an error of HTTP."""
-        if not self._gone and self._protocol.state is State.CONNECTING:
+        """Answer the handshake with an error of HTTP. Nothing if it was answered already."""
+        if not self._gone and self._protocol.state is State.CONNECTING and not self._protocol.eof_sent:
             self._protocol.send_response(self._protocol.reject(HTTPStatus(status), words + "\n"))
             self._flush()
 
