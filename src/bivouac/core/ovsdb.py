@@ -218,13 +218,14 @@ def _connect(remote: str, timeout_s: float) -> socket.socket:
             host, _, port = where.rpartition(":")
             return socket.create_connection((host.strip("[]"), int(port)), timeout_s)
         if kind == "unix":
-            return _connect_unix(Path(where), timeout_s)
+            return connect_unix(Path(where), timeout_s)
     except OSError as error:
         raise OvsdbError(f"cannot reach {remote}: {error}") from error
     raise OvsdbError(f"{remote} is neither unix:PATH nor tcp:HOST:PORT")
 
 
-def _connect_unix(path: Path, timeout_s: float) -> socket.socket:
+def connect_unix(path: Path, timeout_s: float) -> socket.socket:
+    """Connect to a daemon's socket, however long its path is. Raises OSError."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.settimeout(timeout_s)
     try:

@@ -17,6 +17,7 @@ from subprocess import Popen
 from msgspec import Struct
 
 from bivouac.core.crash import side_effect
+from bivouac.core.ovsdb import connect_unix
 from bivouac.core.run import spawn
 from bivouac.drivers.hypervisor import DriverError
 
@@ -25,6 +26,8 @@ STABLE_S = 5.0
 """A daemon that lived this long is restarted at once; one that dies younger waits, longer each time."""
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.1, 5.0
 TERM_S = 5.0
+READY_S = 30.0
+"""So long a daemon may take until it listens, on a machine that is busy with others."""
 
 
 class Daemon(Struct, frozen=True):
@@ -148,9 +151,9 @@ class Supervisor:
         return fresh
 
     async def _wait_ready(self, watched: _Watched) -> None:
-        """Wait for the socket; a daemon that dies before it listens is a DriverError with the end of its log."""
-        ready, end = watched.daemon.ready, time.monotonic() + 10
-        while self._running_pid(watched.daemon) is None or (ready is not None and not ready.exists()):
+        """Wait until it listens; a daemon that dies before is a DriverError with the end of its log."""
+        ready, end = watched.daemon.ready, time.monotonic() + READY_S
+        while self._running_pid(watched.daemon) is None or (ready is not None and not _listens(ready)):
             if _ended(watched.pidfd) or time.monotonic() > end:
                 watched.state = "ended: " + self._last_words(watched.daemon)
                 raise DriverError("The host's network could not be started.", f"{watched.daemon.name} {watched.state}")
@@ -219,3 +222,12 @@ async def _readable(pidfd: int | None) -> None:
         await ended.wait()
     finally:
         loop.remove_reader(pidfd)
+
+
+def _listens(path: Path) -> bool:
+    """Whether somebody takes connections there: the file is there a moment before."""
+    try:
+        connect_unix(path, 1.0).close()
+    except OSError:
+        return False
+    return True
