@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import filecmp
 import os
+import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -120,3 +121,84 @@ def test_restic(service: Service, environment: dict[str, str], tree: Path, tmp_p
     run(environment, restic, "check", "--read-data")
     run(environment, restic, "restore", "latest", "--target", str(tmp_path / "back"))
     assert same(tree, tmp_path / "back" / str(tree).lstrip("/"))
+
+
+def test_s3fs(service: Service, environment: dict[str, str], tree: Path, tmp_path: Path) -> None:
+    s3fs = tool("s3fs")
+    try:
+        os.close(os.open("/dev/fuse", os.O_RDWR))
+    except OSError:
+        pytest.skip("file systems in user space cannot be mounted here")
+    service.client().create_bucket(Bucket="by-s3fs")
+    mount, secret = tmp_path / "mount", tmp_path / "secret"
+    mount.mkdir()
+    secret.write_text("main:secret-main")
+    secret.chmod(0o600)
+    options = f"url={service.url},use_path_request_style,passwd_file={secret},endpoint=RegionOne,multipart_size=10"
+    run(environment, s3fs, "by-s3fs", str(mount), "-o", options)
+    try:
+        shutil.copytree(tree, mount / "tree")
+        (mount / "tree/a.txt").rename(mount / "tree/moved.txt")
+        (tree / "a.txt").rename(tree / "moved.txt")
+        with (mount / "tree/moved.txt").open("a") as file:
+            file.write("more")
+        with (tree / "moved.txt").open("a") as file:
+            file.write("more")
+        assert same(tree, mount / "tree")
+        (mount / "tree/empty").unlink()
+    finally:
+        run(environment, tool("fusermount3"), "-u", str(mount))
+    keys = {entry["Key"] for entry in service.client().list_objects_v2(Bucket="by-s3fs")["Contents"]}
+    assert {"tree/moved.txt", "tree/sub/b c+d.bin", "tree/sub/deep/ü.bin"} < keys and "tree/empty" not in keys
+
+
+def test_duplicity(service: Service, environment: dict[str, str], tree: Path, tmp_path: Path) -> None:
+    duplicity = tool("duplicity")
+    # It speaks S3 through the boto3 of the Python that it was installed for.
+    python = Path(duplicity).read_text().split("\n", 1)[0].removeprefix("#!").strip()
+    if subprocess.run([*shlex.split(python), "-c", "import boto3"], capture_output=True, check=False).returncode:
+        pytest.skip("duplicity has no boto3")
+    service.client().create_bucket(Bucket="by-duplicity")
+    options = ["--no-encryption", "--s3-endpoint-url", service.url, "--archive-dir", str(tmp_path / "cache")]
+    address = "boto3+s3://by-duplicity/backup"
+    run(environment, duplicity, "full", *options, str(tree), address)
+    (tree / "a.txt").write_bytes(b"changed")
+    (tree / "empty").unlink()
+    run(environment, duplicity, "incremental", *options, str(tree), address)
+    shutil.rmtree(tmp_path / "cache")  # as on a new machine
+    run(environment, duplicity, "verify", "--compare-data", *options, address, str(tree))
+    run(environment, duplicity, "restore", *options, address, str(tmp_path / "back"))
+    assert same(tree, tmp_path / "back")
+
+
+def test_boto3(service: Service, tree: Path, tmp_path: Path) -> None:
+    client = service.client()
+    client.create_bucket(Bucket="by-boto3")
+    for path in (path for path in tree.rglob("*") if path.is_file()):
+        client.upload_file(str(path), "by-boto3", str(path.relative_to(tree)))
+    for page in client.get_paginator("list_objects_v2").paginate(Bucket="by-boto3", PaginationConfig={"PageSize": 2}):
+        for entry in page["Contents"]:
+            target = tmp_path / "back" / entry["Key"]
+            target.parent.mkdir(parents=True, exist_ok=True)
+            client.download_file("by-boto3", entry["Key"], str(target))
+    assert same(tree, tmp_path / "back")
+
+
+def test_python_swiftclient(service: Service, environment: dict[str, str], tree: Path, tmp_path: Path) -> None:
+    account = f"http://127.0.0.1:{service.swift_port}/object-store/v1/AUTH_project-main"
+    swift = [tool("swift"), "--os-storage-url", account, "--os-auth-token", "main"]
+    large = ["--segment-size", str(5 << 20), "--use-slo"]
+    done = subprocess.run(
+        [*swift, "upload", *large, "by-swift", "."], env=environment, cwd=tree, capture_output=True, text=True,
+        timeout=240, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    run(environment, *swift, "download", "by-swift", "--output-dir", str(tmp_path / "back"))
+    assert same(tree, tmp_path / "back")
+    listed = run(environment, *swift, "list", "by-swift").splitlines()
+    assert "sub/deep/ü.bin" in listed
+    # What one dialect wrote the other reads.
+    got = service.client().get_object(Bucket="by-swift", Key="sub/deep/ü.bin")
+    assert got["Body"].read() == (tree / "sub/deep/ü.bin").read_bytes()
+    run(environment, *swift, "delete", "by-swift")
+    assert "by-swift" not in run(environment, *swift, "list").splitlines()

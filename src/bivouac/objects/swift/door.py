@@ -15,7 +15,7 @@ from bivouac.objects import measures
 from bivouac.objects.caller import Authenticate
 from bivouac.objects.sealed import Unseal, nobody_can
 from bivouac.objects.store.interface import Store
-from bivouac.objects.swift import access, accounts, bulk, containers, cors, limits, objects, tempurl
+from bivouac.objects.swift import access, accounts, browse, bulk, containers, cors, limits, objects, tempurl
 from bivouac.objects.swift.call import MOUNT, Call, parse_path
 from bivouac.objects.swift.errors import Refusal, refusal
 from bivouac.objects.swift.ratelimit import RateLimit
@@ -27,6 +27,7 @@ CROSSDOMAIN = (
 )
 # Swift's own number tells clients what to expect of the server; ours is in the header Server.
 SWIFT_VERSION = "2.36.0"
+BROWSE = MOUNT + browse.PATH
 
 
 class SwiftDoor:
@@ -53,7 +54,9 @@ class SwiftDoor:
         call = None
         try:
             path = parse_path(request.target)
-            if path is None:
+            if path is None and request.target.startswith(BROWSE):
+                response = await browse.page(request, self._store, request.target.removeprefix(BROWSE))
+            elif path is None:
                 response = self._outside(request)
             else:
                 token = request.header("x-auth-token") or request.header("x-storage-token")

@@ -47,7 +47,8 @@ class Refusal(Exception):
             body = f"<html><h1>{title}</h1><p>{text}</p></html>".encode()
         # Swift says that its texts are HTML; what a browser could take for a tag is not.
         kind = "text/plain" if self.text is not None and "<" in self.text else "text/html"
-        return Response(self.status, [("Content-Type", f"{kind}; charset=UTF-8"), *self.headers], body)
+        told = [] if "Content-Type" in dict(self.headers) else [("Content-Type", f"{kind}; charset=UTF-8")]
+        return Response(self.status, [*told, *self.headers], body)
 
 
 # class -> status; text None means the page of the status

@@ -31,7 +31,7 @@ from bivouac.objects.swift.call import Call, timestamp, whole_seconds
 from bivouac.objects.swift.containers import find
 from bivouac.objects.swift.errors import Refusal
 from bivouac.objects.swift.limits import MAX_FILE_SIZE, check_names
-from bivouac.objects.swift.listings import version_id
+from bivouac.objects.swift.listings import DELETED, version_id
 from bivouac.objects.swift.versions import archive_of, asked_version
 
 METHODS = "HEAD, GET, PUT, POST, COPY, DELETE, OPTIONS"
@@ -78,7 +78,8 @@ async def show(call: Call, container: Container) -> Response:
         version, null_version = asked_version(call)
         record = await store.get_object(container, call.name, version, null_version)
         if record.kind == Kind.DELETE_MARKER:
-            raise Refusal(404, headers=[("X-Object-Version-Id", version_id(record.version, record.null_version))])
+            shown = version_id(record.version, record.null_version)
+            raise Refusal(404, headers=[("X-Object-Version-Id", shown), ("Content-Type", DELETED)])
     if record.kind == Kind.SYMLINK:
         if call.param("symlink") == "get":
             extra = symlinks.headers(record)

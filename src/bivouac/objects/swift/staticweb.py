@@ -97,7 +97,7 @@ async def _directory(call: Call, container: Container, prefix: str) -> Response:
 def _listing(call: Call, container: Container, prefix: str, entries: list) -> bytes:
     style = container.metadata.get("web-listings-css")
     if style:
-        href = style if "://" in style or style.startswith("/") else "../" * prefix.count("/") + style
+        href = style if "://" in style or style.startswith("/") else "../" * prefix.count("/") + quote(style)
         link = f'<link rel="stylesheet" type="text/css" href="{escape(href)}" />'
     else:
         link = '<style type="text/css">body{font:1em sans-serif}td,th{padding:.1em 1em .1em 0;text-align:left}</style>'
