@@ -70,6 +70,17 @@ class WholeCloud:
             raise AssertionError(f"{command}: {done.returncode}\n{done.stdout}\n{done.stderr}\n{self.logs()}")
         return done
 
+    def start(self, *command: str) -> subprocess.Popen[str]:
+        """Start a command in the namespace and let it run."""
+        return subprocess.Popen(
+            ["ip", "netns", "exec", self.namespace, *command],
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
     def bivouac(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """The bivouac command."""
         return self.inside(sys.executable, "-m", "bivouac.cli.main", *arguments, check=check)

@@ -6,6 +6,8 @@ need not hold the libraries for it all the time. The servers take the new file b
 
 from __future__ import annotations
 
+import fcntl
+import os
 import sys
 import time
 
@@ -20,8 +22,16 @@ def ensure(settings: Settings, owner: tuple[int, int]) -> None:
     """The authority and the servers' certificate, readable by control's user. Raises OSError and SettingsError."""
     from bivouac.core import certificates
 
-    certificates.ensure_authority(settings.authority_path, settings.address)
-    certificates.ensure_server(settings.authority_path, settings.certificate, settings.names, owner)
+    folder = settings.authority_path
+    folder.mkdir(mode=0o755, exist_ok=True)
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        # A second `up` at the same moment must not make a second authority.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        certificates.ensure_authority(folder, settings.address)
+        certificates.ensure_server(folder, settings.certificate, settings.names, owner)
+    finally:
+        os.close(lock)
 
 
 class Renewal:

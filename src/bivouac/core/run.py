@@ -33,11 +33,13 @@ class Limits(Struct, frozen=True):
 
 
 class CommandError(Exception):
-    """A program could not be started, failed, or ran past its deadline."""
+    """A program could not be started (`status` is a shell's: 126 not executable, 127 not found), failed, or ran past
+    its deadline."""
 
     def __init__(self, command: Sequence[str], status: int | None, output: str):
         shown = " ".join(command[:4]) + (" ..." if len(command) > 4 else "")
-        what = "not found" if status == 127 else "ran too long" if status is None else f"ended with status {status}"
+        known: dict[int | None, str] = {126: "cannot be executed", 127: "not found", None: "ran too long"}
+        what = known.get(status, f"ended with status {status}")
         super().__init__(f"{shown}: {what}: {output.strip()[-600:]}")
         self.command = tuple(command)
         self.status = status
@@ -75,8 +77,8 @@ def run(
             pass_fds=pass_fds,
             preexec_fn=limits.apply if limits else None,
         )
-    except FileNotFoundError as error:
-        raise CommandError(command, 127, str(error)) from error
+    except (FileNotFoundError, PermissionError) as error:
+        raise CommandError(command, 127 if isinstance(error, FileNotFoundError) else 126, str(error)) from error
     except subprocess.TimeoutExpired as error:
         raise CommandError(command, None, f"after {timeout_s} s") from error
     if check and done.returncode:
@@ -115,8 +117,8 @@ def spawn(
             cwd=cwd,
             preexec_fn=limits.apply if limits else None,
         )
-    except FileNotFoundError as error:
-        raise CommandError(command, 127, str(error)) from error
+    except (FileNotFoundError, PermissionError) as error:
+        raise CommandError(command, 127 if isinstance(error, FileNotFoundError) else 126, str(error)) from error
     finally:
         if not isinstance(output, int):
             output.close()

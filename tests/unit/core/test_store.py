@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import pytest
 
+from bivouac.core.errors import Unavailable
 from bivouac.core.store import Duplicate, Page, Row, Stale, Store, Tx, select_page
 
 
@@ -210,3 +211,26 @@ def test_a_counted_column_names_each_state_of_a_row(store: Store) -> None:
     store.write_now(lambda tx: tx.upsert(Counted(id="1", name="d", revision=0)))
     store.write_now(lambda tx: tx.update(tx.get(Counted, "1"), name="e"), plan=True)
     assert store.read_now(lambda tx: tx.get(Counted, "1")) == Counted(id="1", name="d", revision=4)
+
+
+def test_a_full_disk_is_said_in_words_and_nothing_is_half_done(make_store: Callable[..., Store]) -> None:
+    store = make_store()
+    if store.engine.name != "sqlite":
+        pytest.skip("PostgreSQL's disk is its own")
+    store.engine.script([TABLE])
+    store.write_now(add, Thing(id="1", name="one"))
+    pages = store.read_now(lambda tx: tx.value("PRAGMA page_count"))
+    store.engine.script([f"PRAGMA max_page_count={pages + 3}"])
+    with pytest.raises(Unavailable, match="disk of the cloud's database is full"):
+        store.write_now(add, Thing(id="2", name="two", data=bytes(1 << 20)))
+
+    async def several() -> list[Thing | BaseException | None]:
+        work = [store.write(add, Thing(id=str(number), name=str(number), data=bytes(9000))) for number in range(3, 9)]
+        return await asyncio.gather(*work, return_exceptions=True)
+
+    answers = asyncio.run(several())
+    assert {type(answer) for answer in answers} <= {type(None), Unavailable} and Unavailable in map(type, answers)
+    kept = {str(number) for number, answer in enumerate(answers, 3) if answer is None}
+    store.engine.script(["PRAGMA max_page_count=1000000"])
+    store.write_now(add, Thing(id="9", name="nine"))
+    assert {row[0] for row in store.read_now(lambda tx: tx.query("SELECT id FROM things"))} == {"1", "9", *kept}

@@ -17,7 +17,7 @@ from typing import Any
 
 import psycopg
 
-from .tx import Actor, Duplicate, Referenced, StoreError, Tx
+from .tx import Actor, Duplicate, Referenced, StoreError, Tx, full
 
 log = logging.getLogger(__name__)
 POOL_SIZE = 16
@@ -177,6 +177,8 @@ def _translated(error: psycopg.Error, sql: str) -> Exception:
         return Duplicate(str(error))
     if isinstance(error, psycopg.errors.ForeignKeyViolation):
         return Referenced(str(error))
+    if isinstance(error, psycopg.errors.DiskFull):
+        return full()
     if isinstance(error, psycopg.OperationalError):
         return error
     return StoreError(f"{type(error).__name__}: {error} in {sql[:300]}")

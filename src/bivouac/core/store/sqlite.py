@@ -14,7 +14,7 @@ from typing import Any
 
 import apsw
 
-from .tx import Actor, Duplicate, Referenced, StoreError, Tx
+from .tx import Actor, Duplicate, Referenced, StoreError, Tx, full
 
 MAX_GROUP = 64
 """Rules in one commit: bounds how long the first of a group waits for its answer."""
@@ -139,6 +139,10 @@ class SqliteEngine:
                     result = rule(tx, *args)
                     tx.flush()
                 except BaseException as error:  # noqa: BLE001 - handed to whoever waits for the future
+                    if not connection.in_transaction:
+                        # A full disk makes SQLite roll back by itself, the other rules of the group too.
+                        _fail(group, error)
+                        return
                     connection.execute("ROLLBACK TO rule")
                     connection.execute("RELEASE rule")
                     done.append((future, None, error, None))
@@ -151,8 +155,7 @@ class SqliteEngine:
         except apsw.Error as error:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
-            for future, *_ in group:
-                future.set_exception(_translated(error, "COMMIT"))
+            _fail(group, _translated(error, "COMMIT"))
             return
         for future, result, failure, tx in done:
             if tx is not None:
@@ -166,6 +169,11 @@ class SqliteEngine:
                 future.set_result(result)
 
 
+def _fail(group: list[Any], error: BaseException) -> None:
+    for future, *_ in group:
+        future.set_exception(error)
+
+
 def _translated(error: apsw.Error, sql: str) -> Exception:
     if isinstance(error, apsw.ConstraintError):
         text = str(error)
@@ -175,5 +183,5 @@ def _translated(error: apsw.Error, sql: str) -> Exception:
             return Duplicate(text)
         return StoreError(text)
     if isinstance(error, apsw.FullError):
-        return StoreError(f"the disk that holds the database is full: {error}")
+        return full()
     return StoreError(f"{type(error).__name__}: {error} in {sql[:300]}")

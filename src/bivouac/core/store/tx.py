@@ -6,6 +6,7 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
+from ..errors import Unavailable
 from .row import Row, Shape, shape
 
 R = TypeVar("R", bound=Row)
@@ -25,6 +26,11 @@ class Referenced(StoreError):
 
 class Stale(StoreError):
     """A row is not as the caller had it (compare-and-swap failed), or is gone."""
+
+
+def full() -> Unavailable:
+    """The error of a write that finds no room: the one refusal of a database that a client can be told as it is."""
+    return Unavailable("The disk of the cloud's database is full, so nothing was changed. Make room on it, then retry.")
 
 
 class Cursor(Protocol):

@@ -203,8 +203,8 @@ class Guest:
         except OSError as error:
             raise DriverError(in_users_words(str(error), "The server could not be started."), str(error)) from error
         except CommandError as error:
-            words = "QEMU is not installed on the host." if error.status == 127 else "The server could not be started."
-            raise DriverError(words, str(error)) from error
+            known = {126: "QEMU cannot be executed on the host.", 127: "QEMU is not installed on the host."}
+            raise DriverError(known.get(error.status or 0, "The server could not be started."), str(error)) from error
         finally:
             for listener in listeners:
                 listener.close()
