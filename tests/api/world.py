@@ -200,6 +200,7 @@ class World:
             self.make(f"{v2}/{plural or kind + 's'}/{ids[kind]}/tags/red", token="owner", method="PUT")
             return ids[kind]
 
+        self.make(f"{v2}/auto-allocated-topology/{ids['project']}", token="owner", method="GET")
         network = add("network", name=f"{OWNED}-network")
         subnet = add("subnet", network_id=network, ip_version=4, cidr="10.0.0.0/24", name=f"{OWNED}-subnet")
         add("subnetpool", prefixes=["10.9.0.0/16"], default_prefixlen=24, name=f"{OWNED}-pool")

@@ -19,6 +19,7 @@ from . import bodies, listing
 from .extensions import EXTENSIONS
 from .records import Standard
 from .service import (
+    auto_topology,
     availability,
     floating_ips,
     networks,
@@ -299,6 +300,20 @@ async def show_ip_availability(request: Request, id: str) -> dict[str, Any]:
     return {"network_ip_availability": await request.read(availability.addresses_of_network, id)}
 
 
+async def show_topology(request: Request, project_id: str) -> dict[str, Any]:
+    """The project's automatic network, made on the spot; with `fields=dry-run` only whether it could be."""
+    if "dry-run" in request.query_values("fields"):
+        await request.read(auto_topology.check)
+        id = "dry-run=pass"
+    else:
+        id = (await request.write(auto_topology.ensure, project_id)).id
+    return {"auto_allocated_topology": {"id": id, "project_id": project_id, "tenant_id": project_id}}
+
+
+async def delete_topology(request: Request, project_id: str) -> None:
+    await request.write(auto_topology.delete, project_id)
+
+
 QuotaBody = dict[str, Any]
 
 ROUTES = [
@@ -344,6 +359,10 @@ ROUTES = [
     Route(method="GET", path="/v2.0/agents/{id}", handler=show_agent, rule="get_agent"),
     Route(method="GET", path="/v2.0/availability_zones", handler=list_zones, rule="get_availability_zone"),
     Route(method="GET", path="/v2.0/service-providers", handler=list_service_providers, rule="get_service_provider"),
+    Route(method="GET", path="/v2.0/auto-allocated-topology/{project_id}", handler=show_topology,
+          rule="get_auto_allocated_topology"),
+    Route(method="DELETE", path="/v2.0/auto-allocated-topology/{project_id}", handler=delete_topology, status=204,
+          rule="delete_auto_allocated_topology"),
     Route(method="GET", path="/v2.0/network-ip-availabilities", handler=list_ip_availability,
           rule="get_network_ip_availability"),
     Route(method="GET", path="/v2.0/network-ip-availabilities/{id}", handler=show_ip_availability,

@@ -5,6 +5,7 @@ from typing import Any
 _TABLE = """
 agent|The agent management extension.
 allowed-address-pairs|Further addresses that a port may send from.
+auto-allocated-topology|A network with a way out for a project that has none.
 availability_zone|Availability zones of networks and routers.
 binding|Where a port is bound, and how.
 default-subnetpools|One default subnet pool for each IP version.

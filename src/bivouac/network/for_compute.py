@@ -110,7 +110,11 @@ def resolve_requests(
         if len(networks) > 1:
             raise Conflict("Multiple possible networks found, use a Network ID to be more specific.")
         if not networks and requests == "auto":
-            networks = [auto_topology.ensure(tx, call)]
+            try:
+                networks = [auto_topology.ensure(tx, call, call.project_id)]
+            except Conflict as error:
+                words = f"Unable to automatically allocate a network for project {call.project_id}"
+                raise BadRequest(f"{words}: {error}") from error
         found = [NetworkRequest(network_id=one.id) for one in networks]
     else:
         found = [_checked(tx, call, one, servers) for one in requests]

@@ -197,3 +197,27 @@ def test_if_match(cloud: Cloud) -> None:
     path, body = f"/networks/{network['id']}", {"network": {"name": "x"}}
     assert cloud.ask("one", "PUT", path, body, if_match="revision_number=7")[0] == 412
     assert cloud.ask("one", "PUT", path, body, if_match="revision_number=1")[0] == 200
+
+
+def test_the_automatic_topology_is_made_once_shown_and_deleted(cloud: Cloud) -> None:
+    path = "/auto-allocated-topology/one"
+    status, said = cloud.ask("one", "GET", path)
+    assert (status, said["NeutronError"]["type"]) == (409, "AutoAllocationFailure")
+    assert cloud.ask("one", "GET", f"{path}?fields=dry-run")[0] == 409
+    outside, _ = cloud.public_network()
+    passed = cloud.ask("one", "GET", f"{path}?fields=dry-run")[1]["auto_allocated_topology"]
+    assert passed["id"] == "dry-run=pass"
+    assert cloud.ask("one", "GET", "/networks?name=auto_allocated_network")[1]["networks"] == []
+    assert cloud.ask("one/reader", "GET", path)[0] == 403
+    made = cloud.ask("one", "GET", path)[1]["auto_allocated_topology"]
+    assert made == cloud.ask("admin", "GET", path)[1]["auto_allocated_topology"]
+    (router,) = cloud.ask("one", "GET", "/routers")[1]["routers"]
+    assert router["external_gateway_info"]["network_id"] == outside["id"]
+    assert cloud.ask("two", "GET", path)[0] == cloud.ask("two", "DELETE", path)[0] == 403
+    port = cloud.make("one", "ports", network_id=made["id"])
+    assert cloud.ask("one", "DELETE", path)[0] == 409
+    assert cloud.ask("one", "GET", "/routers")[1]["routers"] == [router]
+    assert cloud.ask("one", "DELETE", f"/ports/{port['id']}")[0] == 204
+    assert cloud.ask("one", "DELETE", path)[0] == cloud.ask("one", "DELETE", path)[0] == 204
+    assert cloud.ask("one", "GET", "/routers")[1]["routers"] == []
+    assert cloud.ask("one", "GET", "/networks?project_id=one")[1]["networks"] == []
