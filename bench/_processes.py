@@ -120,14 +120,24 @@ class Control:
         return answer.status, lowered, json.loads(text) if text[:1] in (b"{", b"[") else text
 
 
-def load(pid: int, url: str, headers: dict[str, str], seconds: int = 4, connections: int = 8) -> tuple[float, float]:
-    """(CPU microseconds of the process per request, requests per second) under wrk. Refuses answers that fail."""
+def busy_share(pid: int, seconds: float = 4) -> float:
+    """What of a processor the process uses by itself, while nobody asks it anything."""
+    before = cpu_seconds(pid)
+    time.sleep(seconds)
+    return (cpu_seconds(pid) - before) / seconds
+
+
+def load(
+    pid: int, url: str, headers: dict[str, str], seconds: int = 4, connections: int = 8, idle_share: float = 0.0
+) -> tuple[float, float]:
+    """(CPU microseconds of the process per request, requests per second) under wrk. Refuses answers that fail.
+    `idle_share` is what the process would have used in that time without any request (`busy_share`)."""
     options = [item for name, value in headers.items() for item in ("-H", f"{name}: {value}")]
     before = cpu_seconds(pid)
     out = subprocess.run(
         ["wrk", "-t1", f"-c{connections}", f"-d{seconds}", *options, url], capture_output=True, text=True, check=True
     ).stdout
-    used = cpu_seconds(pid) - before
+    used = cpu_seconds(pid) - before - idle_share * seconds
     assert "Non-2xx" not in out, out
     requests = int(re.search(r"(\d+) requests in", out).group(1))
     rate = float(re.search(r"Requests/sec:\s+([\d.]+)", out).group(1))

@@ -25,7 +25,7 @@ _GROUPS = (
 def state_sql(server_id: str) -> str:
     """An SQL expression over a column with a server's id: a text that differs whenever `address_lines` or `group_names`
     of the server would, so that what was made of them may be kept until it does. Names are led by their lengths: no
-    name can pass for several."""
+    name can pass for several. Groups come in no order, since they are shown by name."""
     mine = f"WHERE ports.device_id = {server_id} AND ports.device_owner LIKE 'compute:%'"
     line = (
         "length(networks.name) || ':' || networks.name || ports.mac_address || ' ' || coalesce(addresses.address, '') "
@@ -34,7 +34,7 @@ def state_sql(server_id: str) -> str:
     name = "length(security_groups.name) || ':' || security_groups.name"
     return (
         f"coalesce((SELECT string_agg({line}, ';' {_IN_ORDER}) {_PORTS} {mine}), '') || '|' || "
-        f"coalesce((SELECT string_agg({name}, ';' ORDER BY security_groups.name) {_GROUPS} {mine}), '')"
+        f"coalesce((SELECT string_agg({name}, ';') {_GROUPS} {mine}), '')"
     )
 
 

@@ -32,7 +32,7 @@ GOODBYE_S = 10.0
 
 def asks_for_websocket(head: Head) -> bool:
     """Whether the request is an opening handshake (RFC 6455, section 4.2.1); its fields are checked later."""
-    return head.method == "GET" and head.headers.get(b"upgrade", b"").lower() == b"websocket"
+    return b"upgrade" in head.headers and head.method == "GET" and head.headers[b"upgrade"].lower() == b"websocket"
 
 
 class WebSocket(asyncio.BufferedProtocol):

@@ -21,26 +21,26 @@ MAX_GROUP = 64
 
 
 class SqliteCursor:
-    """One connection's statements."""
+    """One connection's statements, one after the other."""
 
     engine = "sqlite"
 
     def __init__(self, connection: apsw.Connection):
-        self._connection = connection
-        self._execute = connection.cursor().execute
+        self.connection = connection
+        self.execute = connection.cursor().execute
 
     def query(self, sql: str, args: Sequence[Any]) -> list[tuple[Any, ...]]:
         try:
-            return self._connection.cursor().execute(sql, args).fetchall()
+            return self.execute(sql, args).fetchall()
         except apsw.Error as error:
             raise _translated(error, sql) from error
 
     def change(self, sql: str, args: Sequence[Any]) -> int:
         try:
-            self._execute(sql, args)
+            self.execute(sql, args)
         except apsw.Error as error:
             raise _translated(error, sql) from error
-        return self._connection.changes()
+        return self.connection.changes()
 
 
 class SqliteEngine:
@@ -75,17 +75,17 @@ class SqliteEngine:
 
     def read(self, rule: Callable[..., Any], args: tuple[Any, ...]) -> Any:
         """Run a reading rule now, on this thread's connection, in one snapshot."""
-        connection = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = self._local.connection = self._connect()
-            connection.execute("PRAGMA query_only=ON").fetchall()
-        if connection.in_transaction:
-            return rule(Tx(SqliteCursor(connection)), *args)
-        connection.execute("BEGIN")
+        cursor: SqliteCursor | None = getattr(self._local, "cursor", None)
+        if cursor is None:
+            cursor = self._local.cursor = SqliteCursor(self._connect())
+            cursor.execute("PRAGMA query_only=ON")
+        if cursor.connection.in_transaction:
+            return rule(Tx(cursor), *args)
+        cursor.execute("BEGIN")
         try:
-            return rule(Tx(SqliteCursor(connection)), *args)
+            return rule(Tx(cursor), *args)
         finally:
-            connection.execute("COMMIT")
+            cursor.execute("COMMIT")
 
     def write(self, rule: Callable[..., Any], args: tuple[Any, ...], actor: Actor | None, plan: bool) -> "Future[Any]":
         """Queue a writing rule; the future is done when its commit is durable."""

@@ -58,6 +58,8 @@ class Actor(Protocol):
 class Tx:
     """One transaction. Not thread-safe, not to be kept after the rule returns."""
 
+    __slots__ = ("_actor", "_changes", "after_commit", "bells", "cursor", "engine")
+
     def __init__(self, cursor: Cursor, actor: Actor | None = None):
         self.cursor = cursor
         self.engine = cursor.engine
