@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 WATCH_S = 1.0
 """How soon an import notices that its image was deleted."""
+TOO_LONG = "The import took too long."
 _INTERFACES = ("public", "internal", "admin")
 
 
@@ -49,7 +50,7 @@ class Importer:
         image = None
         try:
             if task.deadline <= now:
-                raise Conflict("The import took too long.")
+                raise Conflict(TOO_LONG)
             image = await self.store.write(imports.claim_image, task.image_id or "", now)
             await self._guarded(task, image)
         except Unwanted:
@@ -70,11 +71,14 @@ class Importer:
         work = asyncio.create_task(self._work(task, image))
         keeper = asyncio.create_task(self._keep_leases(task, image))
         try:
-            await asyncio.wait({work, keeper}, return_when=asyncio.FIRST_COMPLETED)
+            left = task.deadline - self.service.clock.now()
+            await asyncio.wait({work, keeper}, return_when=asyncio.FIRST_COMPLETED, timeout=left)
             if not work.done():
                 work.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await work
+                if not keeper.done():
+                    raise Conflict(TOO_LONG)
                 raise Unwanted
             await work
         finally:

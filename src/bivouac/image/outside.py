@@ -11,7 +11,9 @@ import http.client
 import ipaddress
 import socket
 import ssl
+import time
 from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
 from msgspec import Struct
@@ -20,7 +22,14 @@ from bivouac.core.errors import BadRequest, Error
 
 BLOCK_BYTES = 1 << 20
 TIMEOUT_S = 30.0
+PATIENCE_S = 60.0
+SLOWEST_BYTES_PER_S = 16 << 10
+"""Who sends less, after a minute's patience, only keeps a place that others wait for."""
+_BLOCK_S = 5.0
 _PUBLIC_PORTS = (80, 443)
+_threads = ThreadPoolExecutor(16, thread_name_prefix="outside")
+"""Of their own: others' slow servers shall not take the threads that everybody else waits for."""
+_GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
 _EVERY_PUBLIC = "*"
 _METADATA = ("169.254.169.254", "fd00:ec2::254")
 
@@ -96,7 +105,7 @@ class Outside:
             address = address.ipv4_mapped
         if self._named(place) or any(address in network for network in self._networks):
             return str(address) not in _METADATA
-        return self._public and place.port in _PUBLIC_PORTS and address.is_global and not address.is_multicast
+        return self._public and place.port in _PUBLIC_PORTS and _is_public(address)
 
     async def fetch(self, url: str) -> "Fetched":
         """Open a URL. Raises BadRequest (not permitted), FetchFailed."""
@@ -110,7 +119,17 @@ class Outside:
         for address in addresses:
             if not self._permits(place, ipaddress.ip_address(address.partition("%")[0])):
                 raise FetchFailed(f"URI for web-download does not pass filtering: {place.host} is at {address}.")
-        return await asyncio.to_thread(_open, place, addresses[0])
+        return await loop.run_in_executor(_threads, _open, place, addresses[0])
+
+
+def _is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    """Whether it is everybody's: of IPv6 only global unicast, and nothing that leads to an IPv4 address (RFC 3056, RFC
+    4380, RFC 6052), which may be a private one."""
+    if isinstance(address, ipaddress.IPv6Address) and (
+        address not in _GLOBAL_UNICAST or address.sixtofour is not None or address.teredo is not None
+    ):
+        return False
+    return address.is_global and not address.is_multicast
 
 
 class Fetched:
@@ -123,11 +142,15 @@ class Fetched:
         self.size = int(length) if length.isascii() and length.isdigit() else None
 
     async def stream(self) -> AsyncIterator[bytes]:
-        """The bytes, in blocks; closes the connection. Raises FetchFailed when it breaks off."""
-        received = 0
+        """The bytes, in blocks; closes the connection. Raises FetchFailed when it breaks off or hardly gets on."""
+        loop = asyncio.get_running_loop()
+        received, begun = 0, time.monotonic()
         try:
-            while block := await asyncio.to_thread(self._response.read, BLOCK_BYTES):
+            while block := await loop.run_in_executor(_threads, self._read_block):
                 received += len(block)
+                taken = time.monotonic() - begun
+                if taken > PATIENCE_S and received < taken * SLOWEST_BYTES_PER_S:
+                    raise FetchFailed(f"The transfer is too slow: {received} bytes in {taken:.0f} seconds.")
                 yield block
         except (OSError, http.client.HTTPException) as error:
             raise FetchFailed(f"The transfer broke off after {received} bytes.") from error
@@ -135,6 +158,16 @@ class Fetched:
             self.close()
         if self.size is not None and received != self.size:
             raise FetchFailed(f"The transfer broke off after {received} of {self.size} bytes.")
+
+    def _read_block(self) -> bytes:
+        """A whole block, or what came in a few seconds; empty at the end."""
+        parts, size, until = [], 0, time.monotonic() + _BLOCK_S
+        while size < BLOCK_BYTES and (part := self._response.read1(BLOCK_BYTES - size)):
+            parts.append(part)
+            size += len(part)
+            if time.monotonic() > until:
+                break
+        return b"".join(parts)
 
     def close(self) -> None:
         self._connection.close()

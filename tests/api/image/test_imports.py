@@ -182,7 +182,9 @@ def test_web_downloads_that_fail(cloud: Cloud, web: str, path: str, words: str) 
     "uri",
     ["http://127.0.0.1:1/x", "http://localhost/x", "http://169.254.169.254/latest", "http://10.0.0.1/", "ftp://a.b/c",
      "file:///etc/passwd", "http://[::1]/", "http://[::ffff:10.0.0.1]/", "http://u:p@example.org/", "http://0/",
-     "http://example.org:99999/", "http:///x", "http://example.org/a b", "x", "http://[fe80::1]/"],
+     "http://example.org:99999/", "http:///x", "http://example.org/a b", "x", "http://[fe80::1]/", "http://[fec0::1]/",
+     "http://[2002:7f00:1::]/", "http://[64:ff9b::10.0.0.1]/", "http://[::127.0.0.1]/", "http://[2001:0:7f00::1]/",
+     "http://100.64.0.1/", "http://2130706433/", "http://0x7f.1/"],
 )  # fmt: skip
 def test_what_may_not_be_fetched_is_refused_at_once(cloud: Cloud, uri: str) -> None:
     image_id = cloud.image()
@@ -236,6 +238,31 @@ def test_a_public_name_that_leads_inside_is_refused(monkeypatch: pytest.MonkeyPa
         loop.run_until_complete(story())
     finally:
         loop.close()
+
+
+def test_a_server_that_drips_is_left(cloud: Cloud, web: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would keep a place in which others' imports could be at work."""
+    monkeypatch.setattr("bivouac.image.outside.PATIENCE_S", 0.0)
+    monkeypatch.setattr("bivouac.image.outside.SLOWEST_BYTES_PER_S", 1 << 50)
+    image_id = cloud.image()
+    assert request_import(cloud, image_id, "web-download", parameters={"uri": f"{web}/image"}).status == 202
+    work(cloud)
+    assert cloud.show(image_id)["status"] == "queued"
+    assert "too slow" in task_of(cloud, image_id)["message"]
+
+
+def test_an_import_ends_at_its_deadline(cloud: Cloud, web: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def never(*_: Any) -> None:
+        cloud.clock.advance(tasks.DEADLINE_S)
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("bivouac.image.importing.Importer._work", never)
+    monkeypatch.setattr(tasks, "DEADLINE_S", 0.2)
+    image_id = cloud.image()
+    assert request_import(cloud, image_id, "web-download", parameters={"uri": f"{web}/image"}).status == 202
+    work(cloud)
+    assert (cloud.show(image_id)["status"], task_of(cloud, image_id)["message"]) == (
+        "queued", "The import took too long.")  # fmt: skip
 
 
 def test_glance_download_within_the_region(cloud: Cloud) -> None:
