@@ -1,8 +1,11 @@
 """Tokens over HTTP: issuing, showing, revoking, and everything that makes one void."""
 
+import asyncio
 from typing import Any
 
 import pytest
+
+from bivouac.identity.identity import Identity
 
 from .conftest import ADMIN_PASSWORD, Cloud
 
@@ -134,10 +137,12 @@ def _assign(tx: Any, user: str, project: str, role: str) -> None:
 
 def test_disabling_the_user_voids_tokens_for_good(cloud: Cloud) -> None:
     user, _, token = project_user(cloud)
+    cloud.clock.advance(1)
     assert cloud.patch(f"/v3/users/{user}", {"user": {"enabled": False}}).status == 200
     assert cloud.get("/v3/auth/projects", token).status == 401
     assert cloud.login(user, "secret").status == 401
     cloud.patch(f"/v3/users/{user}", {"user": {"enabled": True}})
+    assert cloud.get("/v3/auth/projects", token).status == 401, "issued before the user was disabled"
     assert cloud.login(user, "secret").status == 201
 
 
@@ -161,6 +166,41 @@ def test_disabling_the_domain_voids_tokens_of_its_users(cloud: Cloud) -> None:
     cloud.patch(f"/v3/domains/{domain}", {"domain": {"enabled": False}})
     assert cloud.get("/v3/auth/projects", token).status == 401
     assert cloud.login(user, "secret").status == 401
+
+
+@pytest.mark.parametrize("scope", ["project", "domain"])
+def test_disabling_the_domain_voids_tokens_of_others_for_it(cloud: Cloud, scope: str) -> None:
+    domain = cloud.make("domain", name="d")["id"]
+    target = domain if scope == "domain" else cloud.make("project", name="p", domain_id=domain)["id"]
+    user = cloud.make("user", name="u", password="secret", domain_id="default")["id"]
+    cloud.assign(user, "member", f"{scope}s/{target}")
+    token = cloud.token(user, "secret", **{scope: target})
+    assert cloud.get("/v3/auth/projects", token).status == 200
+    cloud.clock.advance(1)
+    cloud.patch(f"/v3/domains/{domain}", {"domain": {"enabled": False}})
+    assert cloud.get("/v3/auth/projects", token).status == 401
+    assert cloud.get("/v3/auth/tokens", x_subject_token=token).status == 404
+    assert cloud.login(user, "secret", {scope: {"id": target}}).status == 401
+    cloud.patch(f"/v3/domains/{domain}", {"domain": {"enabled": True}})
+    assert cloud.get("/v3/auth/projects", token).status == 401, "issued before the domain was disabled"
+    assert cloud.token(user, "secret", **{scope: target})
+
+
+def test_no_process_takes_a_revoked_token(cloud: Cloud) -> None:
+    """Neither the one that proved it before, nor one that never saw it, nor for a token made from it."""
+    user, project, token = project_user(cloud)
+    other = Identity(cloud.store, cloud.clock, cloud.settings)
+    assert asyncio.run(other.authenticator.prove(token)) is not None
+    assert cloud.delete("/v3/auth/tokens", token, x_subject_token=token).status == 204
+    for _ in range(2):
+        assert cloud.get("/v3/auth/projects", token).status == 401
+        assert cloud.delete("/v3/auth/tokens", x_subject_token=token).status == 404
+    fresh = Identity(cloud.store, cloud.clock, cloud.settings)
+    for identity in (other, fresh):
+        assert asyncio.run(identity.authenticator.prove(token)) is None
+    rescope = {"identity": {"methods": ["token"], "token": {"id": token}}, "scope": {"project": {"id": project}}}
+    assert cloud.post("/v3/auth/tokens", {"auth": rescope}, "").status in (401, 404)
+    assert cloud.login(user, "secret").status == 201
 
 
 def test_a_new_password_voids_tokens_and_the_old_password(cloud: Cloud) -> None:
