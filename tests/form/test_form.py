@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -71,3 +72,16 @@ def test_scripts_are_executable_and_parse() -> None:
         assert path.stat().st_mode & 0o111, f"{path.name} is not executable"
         if path.read_text().startswith("#!/usr/bin/env bash"):
             subprocess.run(["bash", "-n", path], check=True)
+
+
+def test_systemd_takes_our_units(tmp_path: Path) -> None:
+    verify = shutil.which("systemd-analyze")
+    if verify is None:
+        pytest.skip("systemd-analyze is not installed")
+    for unit in (ROOT / "systemd").glob("*.service"):
+        # The command is where the operator has put it; here anything that can be executed stands for it.
+        copy = tmp_path / unit.name
+        copy.write_text(unit.read_text().replace("/usr/local/bin/bivouac", "/bin/true"))
+        done = subprocess.run([verify, "verify", "--man=no", str(copy)], capture_output=True, text=True)
+        said = [line for line in done.stderr.splitlines() if unit.name in line]
+        assert (done.returncode, said) == (0, [])

@@ -15,7 +15,6 @@ import logging
 import os
 import pwd
 import select
-import shutil
 import signal
 import sys
 import time
@@ -23,6 +22,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from bivouac.core.rotation import keep_below
 from bivouac.core.run import CommandError, Limits, run, spawn
 from bivouac.core.settings import SettingsError, load
 
@@ -290,20 +290,9 @@ def _reap(pid: int) -> str | None:
 
 
 def rotate_logs(layout: Layout, max_bytes: int = MAX_LOG_BYTES) -> None:
-    """Keep each log below a size, with a few older ones beside it.
-
-    The writers append to an open file, so its content is copied and then cut; what is written in between is lost.
-    """
+    """Keep the processes' logs below a size."""
     for path in layout.log.glob("*.log"):
-        with contextlib.suppress(OSError):
-            if path.stat().st_size < max_bytes:
-                continue
-            for age in range(OLD_LOGS - 1, 0, -1):
-                older = path.with_suffix(f".log.{age}")
-                if older.exists():
-                    older.replace(path.with_suffix(f".log.{age + 1}"))
-            shutil.copy2(path, path.with_suffix(".log.1"))
-            os.truncate(path, 0)
+        keep_below(path, max_bytes, OLD_LOGS)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -5,6 +5,9 @@ import socket
 import sys
 from pathlib import Path
 
+import pytest
+
+from bivouac.drivers.net.ovn import daemons
 from bivouac.drivers.net.ovn.daemons import Daemon, Supervisor
 
 SLOW = """
@@ -34,3 +37,15 @@ def test_a_daemon_has_started_when_it_listens_not_when_its_socket_is_there(tmp_p
             await supervisor.shutdown()
 
     asyncio.run(main())
+
+
+def test_the_daemons_logs_are_kept_below_a_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(daemons, "MAX_LOG_BYTES", 100)
+    supervisor = Supervisor(tmp_path, [Daemon("talker", ("talker",)), Daemon("silent", ("silent",))], {})
+    with (tmp_path / "talker.log").open("ab", buffering=0) as writer:
+        for number in range(5):
+            writer.write(b"%d" % number * 100)
+            supervisor.bound_logs()
+        writer.write(b"last words")
+    kept = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert kept == {"talker.log": b"last words", "talker.log.1": b"4" * 100, "talker.log.2": b"3" * 100}

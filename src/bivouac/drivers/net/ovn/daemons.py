@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from bivouac.core.crash import side_effect
 from bivouac.core.ovsdb import connect_unix
+from bivouac.core.rotation import keep_below
 from bivouac.core.run import spawn
 from bivouac.drivers.hypervisor import DriverError
 
@@ -26,6 +27,9 @@ STABLE_S = 5.0
 """A daemon that lived this long is restarted at once; one that dies younger waits, longer each time."""
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.1, 5.0
 TERM_S = 5.0
+MAX_LOG_BYTES, OLD_LOGS = 4 << 20, 2
+"""Some of these daemons write a line for each change they see."""
+LOOK_AT_LOGS_S = 60.0
 READY_S = 30.0
 """So long a daemon may take until it listens, on a machine that is busy with others."""
 
@@ -86,6 +90,7 @@ class Supervisor:
     def watch(self) -> None:
         """From now on restart whatever dies."""
         self._tasks = [asyncio.create_task(self._keep(watched)) for watched in self._watched.values()]
+        self._tasks.append(asyncio.create_task(self._bound_logs()))
 
     async def stop(self) -> None:
         """Stop watching; the daemons go on."""
@@ -177,6 +182,16 @@ class Supervisor:
             except Exception as error:
                 watched.state = f"restarting (time {watched.restarts}): {error}"
                 log.exception("a network daemon could not be restarted", extra={"daemon": watched.daemon.name})
+
+    async def _bound_logs(self) -> None:
+        while True:
+            await asyncio.to_thread(self.bound_logs)
+            await asyncio.sleep(LOOK_AT_LOGS_S)
+
+    def bound_logs(self) -> None:
+        """Keep the daemons' logs below a size."""
+        for name in self._watched:
+            keep_below(self._run / f"{name}.log", MAX_LOG_BYTES, OLD_LOGS)
 
     def _last_words(self, daemon: Daemon) -> str:
         try:
