@@ -90,7 +90,7 @@ async def _receipt(request: Request, partial: Partial) -> Response:
 async def _subject(request: Request, rule: str) -> tuple[str, Proven]:
     """The token in X-Subject-Token. Raises NotFound for one that does not count, to everybody: a void token tells
     nothing. Raises Forbidden for somebody else's."""
-    text = request.headers.get("x-subject-token", "")
+    text = request.header(b"x-subject-token")
     proven = await identity_of(request).authenticator.prove(text) if text else None
     if proven is None:
         raise NotFound("Could not find token." if text else "No token in the request.")
