@@ -29,12 +29,14 @@ def http_date(seconds: int) -> str:
 
 def iso_millis(microseconds: int) -> str:
     """`2026-01-31T12:00:00.123Z`, as S3 writes moments in XML."""
-    seconds, rest = divmod(microseconds, 1_000_000)
+    return f"{_iso_seconds(microseconds // 1_000_000)}.{microseconds % 1_000_000 // 1000:03d}Z"
+
+
+@lru_cache(maxsize=1024)
+def _iso_seconds(seconds: int) -> str:
+    """A listing's entries often share their second."""
     t = time.gmtime(seconds)
-    return (
-        f"{t.tm_year:04d}-{t.tm_mon:02d}-{t.tm_mday:02d}T"
-        f"{t.tm_hour:02d}:{t.tm_min:02d}:{t.tm_sec:02d}.{rest // 1000:03d}Z"
-    )
+    return f"{t.tm_year:04d}-{t.tm_mon:02d}-{t.tm_mday:02d}T{t.tm_hour:02d}:{t.tm_min:02d}:{t.tm_sec:02d}"
 
 
 def parse_http_date(text: str) -> int | None:

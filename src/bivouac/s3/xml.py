@@ -7,6 +7,7 @@ send S3's, an older one, or none. Writing is plain text with escapes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any, NoReturn
 from xml.parsers import expat
@@ -107,11 +108,12 @@ def parse(body: bytes, *roots: str, max_bytes: int = MAX_BYTES) -> Element:
 _ESCAPES = {ord("&"): "&amp;", ord("<"): "&lt;", ord(">"): "&gt;", ord('"'): "&quot;", ord("\r"): "&#13;"}
 _ESCAPES |= {code: f"&#x{code:x};" for code in range(32) if code not in (9, 10, 13)}
 _ESCAPES |= dict.fromkeys((*range(55296, 57344), 65534, 65535), "�")
+_SPECIAL = re.compile("[" + "".join(re.escape(chr(code)) for code in _ESCAPES) + "]")
 
 
 def escape(text: str) -> str:
     """Text for element content. Control characters become references, as S3 writes them."""
-    return text.translate(_ESCAPES) if not text.isalnum() else text
+    return text if _SPECIAL.search(text) is None else text.translate(_ESCAPES)
 
 
 def leaf(name: str, value: object) -> str:

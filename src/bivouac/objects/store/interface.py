@@ -146,7 +146,7 @@ class ObjectRecord(msgspec.Struct, frozen=True):
     manifest: str | None
 
 
-class ObjectEntry(msgspec.Struct, frozen=True):
+class ObjectEntry(msgspec.Struct, frozen=True, gc=False):
     """A line of a container's listing. `documents` is filled for kinds other than PLAIN only; `prefix` lines have
     nothing but `name`."""
 

@@ -19,6 +19,7 @@ SKIP = 8  # rows stepped over before a seek is cheaper
 Row = tuple[Any, ...]
 # (lower bound, inclusive, upper bound, inclusive, reverse) -> rows whose second column is the name
 Scan = Callable[[str, bool, str | None, bool, bool], Iterator[Row]]
+Bounds = tuple[str, bool, str | None, bool]
 
 
 def successor(text: str) -> str | None:
@@ -33,8 +34,8 @@ def successor(text: str) -> str | None:
     return None
 
 
-def walk(scan: Scan, listing: Listing, include_marker: bool = False) -> Iterator[Row | str]:
-    """Rows in order, and for what a delimiter rolls up the common prefix as a string."""
+def _bounds(listing: Listing, include_marker: bool = False) -> Bounds:
+    """Between which names the listing begins and ends: lower, inclusive, upper (None: no end), inclusive."""
     lower, lower_inclusive = listing.prefix, True
     upper, upper_inclusive = successor(listing.prefix) if listing.prefix else None, False
     low_marker, high_marker = listing.marker, listing.end_marker
@@ -44,6 +45,12 @@ def walk(scan: Scan, listing: Listing, include_marker: bool = False) -> Iterator
         lower, lower_inclusive = low_marker, include_marker and not listing.reverse
     if high_marker and (upper is None or high_marker <= upper):
         upper, upper_inclusive = high_marker, include_marker and listing.reverse
+    return lower, lower_inclusive, upper, upper_inclusive
+
+
+def walk(scan: Scan, listing: Listing, include_marker: bool = False) -> Iterator[Row | str]:
+    """Rows in order, and for what a delimiter rolls up the common prefix as a string."""
+    lower, lower_inclusive, upper, upper_inclusive = _bounds(listing, include_marker)
     start = len(listing.prefix)
     while True:
         rolled = None
@@ -78,7 +85,11 @@ def walk(scan: Scan, listing: Listing, include_marker: bool = False) -> Iterator
             lower, lower_inclusive = beyond, True
 
 
-def _scan(connection: apsw.Connection, columns: str, table: str, owner: str, key: Any, order: str) -> Scan:
+def _scan(
+    connection: apsw.Connection, columns: str, table: str, owner: str, key: Any, order: str, limit: int = -1
+) -> Scan:
+    """`limit` of -1 is none."""
+
     def scan(
         lower: str, lower_inclusive: bool, upper: str | None, upper_inclusive: bool, reverse: bool
     ) -> Iterator[Row]:
@@ -90,7 +101,8 @@ def _scan(connection: apsw.Connection, columns: str, table: str, owner: str, key
             where += f" AND name {'<=' if upper_inclusive else '<'} ?"
             values.append(upper)
         return connection.execute(
-            f"SELECT {columns} FROM {table} WHERE {where} ORDER BY {order.format('DESC' if reverse else '')}", values
+            f"SELECT {columns} FROM {table} WHERE {where} ORDER BY {order.format('DESC' if reverse else '')} LIMIT ?",
+            (*values, limit),
         )
 
     return scan
@@ -108,6 +120,10 @@ def _page(items: Iterator[Any], limit: int, entry: Callable[[Any], ObjectEntry])
 def list_objects(connection: apsw.Connection, container: Container, listing: Listing) -> Page:
     if listing.limit <= 0:
         return Page([], False)
+    if not listing.delimiter:  # nothing to skip: one statement gives the page
+        scan = _scan(connection, OBJECT_COLUMNS, "objects", "container_id", container.id, "name {}", listing.limit + 1)
+        found = list(scan(*_bounds(listing), listing.reverse))
+        return Page(rows.object_entries(found[: listing.limit]), len(found) > listing.limit)
     scan = _scan(connection, OBJECT_COLUMNS, "objects", "container_id", container.id, "name {}")
     return _page(walk(scan, listing), listing.limit, rows.object_entry)
 

@@ -86,7 +86,7 @@ async def show(call: Call, container: Container) -> Response:
         entries = [entry for entry in entries if not entry.prefix]
     if not versions and listings.output_format(call) == "plain":
         return listings.respond(call, "container", [entry.name for entry in entries], [], container.name, headers)
-    items = [listings.object_item(entry, versions) for entry in entries]
+    items = listings.object_items(entries, versions)
     forced = "json" if versions else ""  # text could not tell versions apart
     return listings.respond(call, "container", [], items, container.name, headers, forced)
 

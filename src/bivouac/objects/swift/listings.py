@@ -127,6 +127,22 @@ def container_item(entry: ContainerEntry) -> dict:
     }
 
 
+def object_items(entries: list[ObjectEntry], versions: bool) -> list[dict]:
+    """As `object_item` of each; what most of them are is made without a call."""
+    return [
+        {
+            "bytes": entry.size,
+            "hash": entry.etag,
+            "name": entry.name,
+            "content_type": entry.content_type,
+            "last_modified": iso_time(entry.modified),
+        }
+        if entry.kind is Kind.PLAIN and not entry.prefix and not versions
+        else object_item(entry, versions)
+        for entry in entries
+    ]
+
+
 def object_item(entry: ObjectEntry, versions: bool = False) -> dict:
     if entry.prefix:
         return {"subdir": entry.name}

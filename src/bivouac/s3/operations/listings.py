@@ -43,16 +43,14 @@ def _max_keys(call: Call) -> int:
 def _entry(
     call: Call, entry: ObjectEntry, encode: Encode, owner: bool, tag: str = "Contents", version: str = ""
 ) -> str:
-    text = f"<{tag}><Key>{encode(entry.name)}</Key>{version}"
-    text += (
-        f"<LastModified>{iso_millis(entry.modified)}</LastModified><ETag>&quot;{entry.etag}&quot;</ETag>"
-        f"<Size>{entry.size}</Size>"
+    checksums = "".join(xml.leaf("ChecksumAlgorithm", one) for one in entry.checksums) if entry.checksums else ""
+    whose = owner_xml(call, entry.owner or call.container.account) if owner else ""
+    storage_class = entry.documents.get(keys.STORAGE_CLASS, "STANDARD") if entry.documents else "STANDARD"
+    return (
+        f"<{tag}><Key>{encode(entry.name)}</Key>{version}<LastModified>{iso_millis(entry.modified)}</LastModified>"
+        f"<ETag>&quot;{entry.etag}&quot;</ETag><Size>{entry.size}</Size>{checksums}{whose}"
+        f"<StorageClass>{storage_class}</StorageClass></{tag}>"
     )
-    for algorithm in entry.checksums:
-        text += xml.leaf("ChecksumAlgorithm", algorithm)
-    if owner:
-        text += owner_xml(call, entry.owner or call.container.account)
-    return text + f"<StorageClass>{entry.documents.get(keys.STORAGE_CLASS, 'STANDARD')}</StorageClass></{tag}>"
 
 
 def owner_xml(call: Call, project: str) -> str:

@@ -208,9 +208,7 @@ async def content(call: Call, record: ObjectRecord, offset: int, length: int) ->
     return await call.store.read(record, offset, length)
 
 
-async def decrypted(
-    store: Store, record: ObjectRecord, key: bytes, offset: int, length: int
-) -> AsyncIterator[bytes]:
+async def decrypted(store: Store, record: ObjectRecord, key: bytes, offset: int, length: int) -> AsyncIterator[bytes]:
     """The plain bytes of an encrypted object, part by part."""
     parts = parts_of(record) or [(0, record.size, {})]
     start = 0
