@@ -82,13 +82,16 @@ def own_specs(directory: str, pid: int) -> list[str]:
     ]
 
 
-def load(specs: list[str], workloads: str, clients: str, rounds: str = ROUNDS) -> dict[tuple[str, int, str], Measured]:
-    """(operation, clients, target) -> medians over the rounds."""
+def load(
+    specs: list[str], workloads: str, clients: str, rounds: str = ROUNDS, filled: str = ""
+) -> dict[tuple[str, int, str], Measured]:
+    """(operation, clients, target) -> medians over the rounds. `filled` begins the names of the files in which
+    the load generator keeps what each target holds."""
     with tempfile.NamedTemporaryFile(suffix=".jsonl") as out:
         command = [os.environ["OBJLOAD"], "-T", SECONDS, "-r", rounds, "-c", clients, "-w", workloads, "-o", out.name]
         command += ["-B", str(40 * MIB64)]
-        if state := os.environ.get("FILLED"):
-            command += ["-s", state]
+        if filled:
+            command += ["-s", filled]
         for spec in specs:
             command += ["-t", spec]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
@@ -198,8 +201,11 @@ def page(directory: str) -> None:
     with server(directory) as pid:
         specs = [*own_specs(directory, pid), *peers()]
         specs = [spec for spec in specs if "kind=http" not in spec]
-        load(specs, f"fill:{LISTED}", "32", "1")
-        found = load(specs, f"list:{LISTED}", "1,32")
+        filled = os.environ.get("FILLED", f"{directory}.filled")
+        for name in (SWIFT, S3):
+            Path(f"{filled}.{name}").unlink(missing_ok=True)
+        load(specs, f"fill:{LISTED}", "32", "1", filled)
+        found = load(specs, f"list:{LISTED}", "1,32", filled=filled)
     compare(found, PAGE, lambda operation, clients: f"list 1000 of {LISTED:,}, {clients} clients")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import msgspec
@@ -50,7 +50,7 @@ class Failure(msgspec.Struct, frozen=True):
     error: str
 
 
-async def perform(store: EmbeddedStore, request: Request) -> AsyncIterator[msgspec.Struct]:
+async def perform(store: EmbeddedStore, request: Request) -> AsyncGenerator[msgspec.Struct]:
     """Do it, and say what happens."""
     try:
         if isinstance(request, Compact):

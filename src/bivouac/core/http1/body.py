@@ -74,9 +74,8 @@ class Body:
         """Where the socket may be read to directly. None: hand the bytes to `feed`."""
         if self._decoder is not None or self._gathered is not None or self.complete:
             return None
-        if self._filling is None:
-            self._fill_another()
-        return self._filling[self._filled : self._filled + min(self._left, BUFFER - self._filled)]
+        filling = self._filling if self._filling is not None else self._fill_another()
+        return filling[self._filled : self._filled + min(self._left, BUFFER - self._filled)]
 
     def received(self, count: int) -> None:
         """`count` bytes were read into `buffer()`."""
@@ -96,19 +95,20 @@ class Body:
     def _store(self, data: bytes | memoryview) -> None:
         """Copy into the buffer that is being filled."""
         while len(data):
-            if self._filling is None:
-                self._fill_another()
+            filling = self._filling if self._filling is not None else self._fill_another()
             room = BUFFER - self._filled
             part = data[:room]
-            self._filling[self._filled : self._filled + len(part)] = part
+            filling[self._filled : self._filled + len(part)] = part
             self._filled += len(part)
             data = data[room:]
             if self._filled == BUFFER:
                 self._hand_over()
 
-    def _fill_another(self) -> None:
-        self._filling, self._filled = memoryview(_spare.pop() if _spare else mmap.mmap(-1, BUFFER)), 0
+    def _fill_another(self) -> memoryview:
+        filling = self._filling = memoryview(_spare.pop() if _spare else mmap.mmap(-1, BUFFER))
+        self._filled = 0
         self._made += 1
+        return filling
 
     def _hand_over(self) -> None:
         if self._filling is not None and self._filled:

@@ -16,9 +16,7 @@ _CONTROLS = bytes(range(0x21)) + b"\x7f"
 _ONCE = frozenset(
     (b"content-length", b"transfer-encoding", b"host", b"authorization", b"x-auth-token", b"content-type")
 )
-_METHODS = {
-    name.encode(): name for name in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "COPY")
-}
+_METHODS = {name.encode(): name for name in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "COPY")}
 _MODERN = {b"HTTP/1.1": True, b"HTTP/1.0": False}
 _names: dict[bytes, bytes] = {}
 

@@ -11,7 +11,7 @@ import hashlib
 import logging
 import os
 import zlib
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -86,7 +86,7 @@ class Auditor:
     async def _audit_blobs(self) -> None:
         last = 0
         while True:
-            found = self._store.connection.execute(
+            found: list[Any] = self._store.connection.execute(
                 "SELECT id, crc, bytes FROM blobs WHERE id > ? ORDER BY id LIMIT ?", (last, BLOBS_AT_ONCE)
             ).fetchall()
             if not found:

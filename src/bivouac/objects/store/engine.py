@@ -322,12 +322,15 @@ class EmbeddedStore(Store):
     async def list_parts(self, upload: Multipart, after: int = 0, limit: int = 1000) -> list[Part]:
         if not self.connection.execute("SELECT 1 FROM multiparts WHERE id = ?", (upload.id,)).fetchone():
             raise NoSuchUpload(upload.id)
-        found = self.connection.execute(
+        found: list[Any] = self.connection.execute(
             "SELECT number, size, etag, modified, detail FROM parts WHERE upload = ? AND number > ? ORDER BY "
             "number LIMIT ?",
             (upload.id, after, limit),
-        )
-        return [Part(*row[:4], rows.decode_part(row[4]).checksums) for row in found]
+        ).fetchall()
+        return [
+            Part(number, size, etag, modified, rows.decode_part(detail).checksums)
+            for number, size, etag, modified, detail in found
+        ]
 
     async def complete_multipart(self, complete: CompleteMultipart) -> Stored:
         return await self.committer.submit(lambda tx: multipart.complete(tx, complete))
@@ -338,17 +341,15 @@ class EmbeddedStore(Store):
     # life
 
     async def expired_objects(self, before: int, limit: int = 1000) -> list[tuple[Container, ObjectEntry]]:
-        found = self.connection.execute(
+        found: list[Any] = self.connection.execute(
             f"SELECT {schema.OBJECT_COLUMNS} FROM objects WHERE expires_at <= ? ORDER BY expires_at LIMIT ?",
             (before, limit),
         ).fetchall()
         known: dict[int, Container] = {}
         for row in found:
             if row[0] not in known:
-                columns = self.connection.execute(
-                    f"SELECT {rows.CONTAINER_COLUMNS} FROM containers WHERE id = ?", (row[0],)
-                ).fetchone()
-                known[row[0]] = rows.container(columns)
+                columns = f"SELECT {rows.CONTAINER_COLUMNS} FROM containers WHERE id = ?"
+                known[row[0]] = rows.container(next(self.connection.execute(columns, (row[0],))))
         return [(known[row[0]], rows.object_entry(row)) for row in found]
 
     # garbage: files whose last reference a commit has dropped
@@ -369,6 +370,6 @@ class EmbeddedStore(Store):
                     )
                 )
 
-    def _remove_files(self, found: list[tuple[int]]) -> None:
+    def _remove_files(self, found: list[Any]) -> None:
         for (data,) in found:
             self.disk.remove(data)

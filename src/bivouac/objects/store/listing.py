@@ -160,10 +160,8 @@ class _Descending(str):
 
 def _after(items: Iterator[Row | str], name: str, version: int, reverse: bool) -> Iterator[Row | str]:
     for item in items:
-        listed = not isinstance(item, str) and item[1] == name
-        if listed and (item[2] <= version if reverse else item[2] >= version):
-            continue
-        yield item
+        if isinstance(item, str) or item[1] != name or (item[2] > version if reverse else item[2] < version):
+            yield item
 
 
 def _tell_latest_reversed(items: Iterator[Row | str]) -> Iterator[Any]:

@@ -70,7 +70,7 @@ async def check(store: Readable, data: bool = True) -> list[Finding]:
     """Everything that must hold of a store; with `data` every byte is read and compared. An empty list is a sound
     store."""
     findings = [
-        Finding("index", "index.db", (), problem)
+        Finding("index", "index.db", (), str(problem))
         for (problem,) in store.connection.execute("PRAGMA integrity_check(100)").fetchall()
         if problem != "ok"
     ]

@@ -23,8 +23,8 @@ _WITH_BLOB = (
 
 
 class EmbeddedFileRange:
-    """See `interface.FileRange`. Opened on first use, so that an object of ten thousand parts does not hold ten
-    thousand files open."""
+    """See `core.http1.message.FileRange`. Opened on first use, so that an object of ten thousand parts does not hold
+    ten thousand files open."""
 
     __slots__ = ("_disk", "_data", "_fd", "offset", "length")
 

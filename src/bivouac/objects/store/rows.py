@@ -180,8 +180,10 @@ def object_entries(found: list[tuple[Any, ...]]) -> list[ObjectEntry]:
 
 
 def object_entry(row: tuple[Any, ...], current: bool = True) -> ObjectEntry:
-    """From OBJECT_COLUMNS."""
-    return ObjectEntry(row[1], False, *row[2:7], KINDS[row[7]], bool(row[8]), current, *_shown(row[12], row[7]))
+    """From OBJECT_COLUMNS, of which more columns may follow."""
+    name, version, modified, size, etag, content_type, kind, null_version = row[1:9]
+    own = name, False, version, modified, size, etag, content_type, KINDS[kind], bool(null_version), current
+    return ObjectEntry(*own, *_shown(row[12], kind))
 
 
 CONTAINER_COLUMNS = "id, account, name, created, modified, policy, versioning, bucket, settings"

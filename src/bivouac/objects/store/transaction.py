@@ -26,7 +26,7 @@ class Transaction:
         on_change: Callable[[], None] = lambda: None,
     ) -> None:
         self.connection, self.clock = connection, clock
-        self.execute = connection.execute
+        self.execute: Callable[..., Any] = connection.execute
         self._on_garbage, self._garbage = on_garbage, False
         self._on_change, self._changed = on_change, False
         self._containers: dict[int, Container] = {}

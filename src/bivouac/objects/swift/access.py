@@ -103,8 +103,11 @@ def may_read(call: Call, account: str, container: Container) -> bool:
     if call.override:
         return account == call.account and (call.scope == "account" or container.name == call.container)
     caller = call.caller
-    own = caller is not None and caller.project_id == account
-    if own and not (OPERATOR_ROLES | READER_ROLES).isdisjoint(caller.roles):
+    if (
+        caller is not None
+        and caller.project_id == account
+        and not (OPERATOR_ROLES | READER_ROLES).isdisjoint(caller.roles)
+    ):
         return True
     return is_reseller(caller) or allows_read(container, caller, call.referrer, True)
 

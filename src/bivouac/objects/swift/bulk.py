@@ -9,7 +9,7 @@ import mimetypes
 import tarfile
 import tempfile
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote, unquote
 from xml.sax.saxutils import escape
 
@@ -32,7 +32,7 @@ from bivouac.objects.swift.limits import (
 )
 from bivouac.objects.swift.versions import archive_of
 
-ARCHIVES = {"tar": "r:", "tar.gz": "r:gz", "tar.bz2": "r:bz2"}
+ARCHIVES: dict[str, Literal["r:", "r:gz", "r:bz2"]] = {"tar": "r:", "tar.gz": "r:gz", "tar.bz2": "r:bz2"}
 TOGETHER = 32  # small objects that share a commit
 CHUNK = 1024 * 1024
 

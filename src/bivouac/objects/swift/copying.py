@@ -107,7 +107,8 @@ async def _find_source(call: Call, source: tuple[str, str, str]) -> tuple[Contai
 
 async def _copy(call: Call, source: tuple[str, str, str], target: Container) -> Response:
     assert call.name is not None
-    for attempt in range(ATTEMPTS):
+    attempt = 1
+    while True:
         container, record = await _find_source(call, source)
         status = objects.check_conditions(call.request.headers, record.etag, record.modified)
         if status and b"if-none-match" not in call.request.headers:
@@ -121,8 +122,9 @@ async def _copy(call: Call, source: tuple[str, str, str], target: Container) -> 
             body = await _body(call, container.account, record, new)
             stored = await call.store.put_object(PutObject(container=target, name=call.name, body=body, **new))
         except NoSuchObject:
-            if attempt + 1 == ATTEMPTS:
+            if attempt == ATTEMPTS:
                 raise
+            attempt += 1
             continue
         break
     account, container_name, name = source

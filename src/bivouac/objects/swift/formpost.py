@@ -92,7 +92,8 @@ async def _authorize(call: Call, fields: dict[str, str]) -> None:
     """Raises Refusal 401 unless the form's fields are signed with one of the keys."""
     try:
         expires = int(fields.get("expires", ""))
-        int(fields.get("max_file_size", "")), int(fields.get("max_file_count", ""))
+        for name in ("max_file_size", "max_file_count"):
+            int(fields.get(name, ""))
     except ValueError:
         raise Malformed("expires, max_file_size and max_file_count must be numbers") from None
     if expires < time.time():

@@ -216,7 +216,7 @@ def part(call: Call, record: ObjectRecord) -> tuple[int, int, int] | None:
     return sum(lengths[: number - 1]), lengths[number - 1], len(lengths)
 
 
-def reader(call: Call, record: ObjectRecord, account: str = "") -> ranges.Read:
+def reader(call: Call, record: ObjectRecord, account: str = "") -> ranges.Stream:
     """`account` is the manifest's, if it is not the request's."""
 
     async def read(offset: int, length: int) -> AsyncIterator[Any]:
@@ -301,7 +301,7 @@ def check_dynamic(call: Call) -> str:
     return value
 
 
-async def dynamic(call: Call, record: ObjectRecord, account: str = "") -> tuple[int, str, ranges.Read]:
+async def dynamic(call: Call, record: ObjectRecord, account: str = "") -> tuple[int, str, ranges.Stream]:
     """Size, ETag and reader of all objects that the manifest's prefix names now."""
     account = account or call.account
     container_name, _, prefix = unquote(record.headers["x-object-manifest"]).lstrip("/").partition("/")

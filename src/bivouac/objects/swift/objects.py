@@ -19,6 +19,7 @@ from bivouac.objects.store.interface import (
     DeleteObject,
     Kind,
     ObjectRecord,
+    Piece,
     PutObject,
     Staged,
     Stored,
@@ -112,16 +113,8 @@ async def send(
         size, etag, read = await large.dynamic(call, record)
     elif is_sealed(record):
         read = sealed_reader(call, record)
-    elif data is not None:
-        found = data
-
-        async def read(offset: int, length: int) -> Any:
-            return found[offset : offset + length] if length != len(found) else found
     else:
-
-        async def read(offset: int, length: int) -> Any:
-            return await call.store.read(record, offset, length)
-
+        read = _reader(call, record, data)
     request = call.request
     headers = object_headers(container, record, etag) + extra
     status = check_conditions(request.headers, etag.strip('"'), record.modified)
@@ -151,6 +144,17 @@ def sealed_reader(call: Call, record: ObjectRecord) -> ranges.Read:
     async def read(offset: int, length: int) -> AsyncIterator[bytes]:
         assert plain is not None
         return plain(offset, length)
+
+    return read
+
+
+def _reader(call: Call, record: ObjectRecord, data: bytes | None) -> ranges.Read:
+    """Of an object that is one piece; `data` are its bytes if they are at hand."""
+
+    async def read(offset: int, length: int) -> bytes | list[Piece]:
+        if data is None:
+            return await call.store.read(record, offset, length)
+        return data[offset : offset + length] if length != len(data) else data
 
     return read
 
@@ -411,7 +415,7 @@ async def delete(call: Call, container: Container) -> Response:
             conditions=write_conditions(call.request.headers) if b"if-match" in call.request.headers else None,
         )
     )
-    headers = [HTML]
+    headers: list[tuple[str, str]] = [HTML]
     if deleted.marker is not None and version is None and not null_version:
         headers.append(("X-Object-Version-Id", version_id(deleted.marker, deleted.null_version)))
         if not deleted.found:  # a marker was made all the same

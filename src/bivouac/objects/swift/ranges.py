@@ -13,6 +13,7 @@ from bivouac.objects.store.interface import Piece
 MOST = 50  # ranges of one request: more are a mistake or an attack
 _RANGE = re.compile(r"(\d{0,18})[ \t]*-[ \t]*(\d{0,18})")
 # (offset, length) -> the bytes, as pieces or as a stream of pieces
+Stream = Callable[[int, int], Awaitable[AsyncIterator[Any]]]
 Read = Callable[[int, int], Awaitable[bytes | list[Piece] | AsyncIterator[Any]]]
 
 
