@@ -20,7 +20,7 @@ from bivouac.objects.identity import Unavailable
 from bivouac.objects.sealed import ReadPlain, Sealed
 from bivouac.objects.store import errors as store_errors
 from bivouac.objects.store.interface import ObjectRecord, Store
-from bivouac.s3 import encryption, names, websites
+from bivouac.s3 import encryption, interop, names, websites
 from bivouac.s3.authenticate import Authenticator, Lookup
 from bivouac.s3.call import Call, new_request_id
 from bivouac.s3.delivery import LogDelivery
@@ -146,11 +146,16 @@ class S3Door:
                 raise S3Error("AccessDenied", "The application credential's access rules do not cover this request.")
             if call.project not in self.names:
                 self.names[call.project] = call.caller.project_name or call.project
+        google = interop.speaks(request)
+        if google:
+            interop.to_amazon(request)
         operation = find(call)
         call.operation = operation.log
         response = await operation.run(call)
         if not call.authorised:
             raise RuntimeError(f"{operation.name} answered without asking for permission")
+        if google:
+            interop.to_google(response)
         return response
 
     def _error(self, call: Call | None, request: Request, error: S3Error, request_id: str) -> Response:

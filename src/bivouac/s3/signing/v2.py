@@ -94,7 +94,7 @@ def from_query(request: Request) -> Signature:
         raise S3Error(
             "AccessDenied", "Query-string authentication requires the Signature, Expires and AWSAccessKeyId parameters"
         ) from None
-    return Signature(key, signature, expires)
+    return Signature(key, signature, expires, vendor="goog" if "GoogleAccessId" in query else "amz")
 
 
 def check_time(request: Request, signature: Signature, now: float) -> None:
@@ -103,7 +103,7 @@ def check_time(request: Request, signature: Signature, now: float) -> None:
         if now > signature.expires:
             raise S3Error("AccessDenied", "Request has expired")
         return
-    text = request.headers.get("x-amz-date", request.headers.get("date", ""))
+    text = request.headers.get(f"x-{signature.vendor}-date", request.headers.get("date", ""))
     try:
         parsed = parsedate_tz(text)
         moment = timegm(parsed[:9]) - (parsed[9] or 0) if parsed else None
