@@ -239,7 +239,7 @@ def _done_here(directory: Path, request: Request) -> Iterator[dict[str, Any]]:
         try:
             while True:
                 try:
-                    yield msgspec.to_builtins(runner.run(anext(lines)))
+                    yield msgspec.to_builtins(runner.run(lines.asend(None)))
                 except StopAsyncIteration:
                     return
         finally:
