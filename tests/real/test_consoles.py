@@ -105,7 +105,7 @@ def test_programs_reach_the_line_at_either_address(cloud: WholeCloud) -> None:
     token = cloud.inside("bash", "-c", f". {shlex.quote(str(cloud.state))}/access/demo-openrc; exec "
                          f"{Path(sys.executable).with_name('openstack')} token issue -f value -c id").stdout.strip()
     asked = cloud.inside(sys.executable, "-c", PROGRAM, token)
-    assert asked.stdout.split() == ["ws", "login:", "http", "login:"], asked.stderr
+    assert asked.stdout.split() == ["ws", "prompt", "http", "prompt"], asked.stderr
 
 
 PROGRAM = """
@@ -126,9 +126,9 @@ new = ask(f"/servers/{server['id']}/remote-consoles", body, "2.6")["remote_conso
 for url in (old, new):
     print(url.partition(":")[0])
     with connect(url.replace("http", "ws", 1), subprotocols=["binary"], proxy=None) as line:
-        line.send(b"\\x03exit\\n\\n")
+        line.send(b"\\n")
         seen = b""
-        while b"login:" not in seen:
+        while b"login:" not in seen and b"$ " not in seen:  # whoever was here last may have logged in
             seen += line.recv(60)
-        print("login:")
+        print("prompt")
 """

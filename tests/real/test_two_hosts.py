@@ -34,7 +34,8 @@ class TwoHosts:
         self.first.bivouac("host", "add", "second", "--output", str(folder / "second.host"))
         self.second.bivouac("host", "join", str(folder / "second.host"))
         for cloud, address in ((self.first, FIRST), (self.second, SECOND)):
-            if switch(cloud, "get", "bridge", "br-int", "datapath_type") == "netdev":
+            # `join` waits for the agent, not for what that starts.
+            if wait_for("the switch", lambda cloud=cloud: datapath(cloud), 60) == "netdev":
                 carry_tunnels(cloud, address)
         said = self.first.bivouac("setup").stdout
         found = re.search(r"cirros@([0-9.]+)", said)
@@ -46,8 +47,14 @@ class TwoHosts:
         return self.first.inside(OPENSTACK, "--os-cloud", "bivouac-admin", "--os-project-name", "demo", *words).stdout
 
 
-def switch(cloud: WholeCloud, *words: str) -> str:
-    return cloud.inside("ovs-vsctl", f"--db=unix:{cloud.state}/agent/ovn-host/switch.sock", *words).stdout.strip()
+def switch(cloud: WholeCloud, *words: str, check: bool = True) -> str:
+    database = f"--db=unix:{cloud.state}/agent/ovn-host/switch.sock"
+    return cloud.inside("ovs-vsctl", database, *words, check=check).stdout.strip()
+
+
+def datapath(cloud: WholeCloud) -> str:
+    """Of the integration bridge; empty while there is none."""
+    return switch(cloud, "get", "bridge", "br-int", "datapath_type", check=False)
 
 
 def carry_tunnels(cloud: WholeCloud, address: str) -> None:
