@@ -14,6 +14,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "agent"))
 
+from crash.side_effects import covers
 from hosts import SimHost, network, server
 
 from bivouac.agent import loop as loops
@@ -45,13 +46,17 @@ STORIES = {
     "reboot": story({"operations": (OperationSpec("op-1", "reboot_hard"),)}, {"operations": ()}),
     "rebuild": story({"operations": (OperationSpec("op-1", "rebuild"),)}),
     "snapshot": story({"operations": (OperationSpec("op-1", "snapshot", {"image_id": "image-2"}),)}),
+    "password and interrupt": story(
+        {"operations": (OperationSpec("op-1", "set_password", {"user": "u", "password": "p"}),)},
+        {"operations": (OperationSpec("op-2", "nmi"),)},
+    ),
     "stop, start, delete": story({"power": "stopped"}, {"power": "running"}, {"power": "absent"}),
 }
 
 
 async def tell(
     folder: Path, specs: list[ServerSpec], crash_at: int, twice: bool = False
-) -> tuple[dict[str, Any], list[str]]:
+) -> tuple[dict[str, Any], arm]:
     """Tell the host what is wanted, one after the other, with a crash on the way; all that it has in the end."""
     host = SimHost(folder)
     restarts = 0
@@ -78,7 +83,7 @@ async def tell(
             gone = report.power == "gone"
         await host.loop.stop()
     assert restarts == (1 if crash_at else 0)
-    return await host.everything(), count.seen
+    return await host.everything(), count
 
 
 def world(everything: dict[str, Any]) -> dict[str, Any]:
@@ -92,18 +97,22 @@ def test_a_crash_at_every_side_effect_converges(name: str, tmp_path: Path, monke
     monkeypatch.setattr(loops, "FIRST_RETRY_S", 0.001)
     specs = STORIES[name]
     (tmp_path / "smooth").mkdir()
-    smooth, effects = asyncio.run(tell(tmp_path / "smooth", specs, 0))
+    smooth, count = asyncio.run(tell(tmp_path / "smooth", specs, 0))
+    effects = count.seen
+    covers(f"agent: {name}", count)
     assert len(effects) >= 6
     for n in range(1, len(effects) + 1):
         folder = tmp_path / str(n)
         folder.mkdir()
-        crashed, seen = asyncio.run(tell(folder, specs, n))
+        crashed, point = asyncio.run(tell(folder, specs, n))
+        seen = point.seen
         assert world(crashed) == world(smooth), f"crash {n} at {effects[n - 1]!r}"
         over = Counter(seen) - Counter(effects) - Counter([seen[n - 1]])
         assert not over - Counter(_REPEATED), f"crash {n} at {effects[n - 1]!r} did more than once: {over}"
 
 
 _REPEATED = ["reset guest", "snapshot file", "upload image", "remove guest", "remove disk", "stop guest"]
+_REPEATED += ["set password", "nmi"]
 """What belongs to operations that were cut off before they were recorded: they are executed again."""
 
 
@@ -113,4 +122,4 @@ def test_every_step_twice_is_as_once(name: str, tmp_path: Path) -> None:
         (tmp_path / kind).mkdir()
     once, effects = asyncio.run(tell(tmp_path / "once", STORIES[name], 0))
     twice, again = asyncio.run(tell(tmp_path / "twice", STORIES[name], 0, twice=True))
-    assert world(once) == world(twice) and Counter(effects) == Counter(again)
+    assert world(once) == world(twice) and Counter(effects.seen) == Counter(again.seen)

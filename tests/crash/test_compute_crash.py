@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 from api.compute.cloud import PACKAGES, Cloud
+from crash.side_effects import covers
 
-from bivouac.compute.loops import unowned_transitions
+from bivouac.compute.loops import KEEP_DELETED_S, CleanupLoop, unowned_transitions
 from bivouac.core.crash import Crashed, arm
 from bivouac.core.store import Store
 from bivouac.placement import service as placement
@@ -80,6 +81,37 @@ def test_a_crash_at_every_side_effect(make_cloud: Callable[[], Cloud]) -> None:
             except Crashed:
                 pass
         settled(cloud)
+    covers("a server's life in control", counted)
+
+
+def test_a_host_that_is_welcomed_in_vain_comes_again(make_cloud: Callable[[], Cloud]) -> None:
+    cloud = make_cloud()
+    id = cloud.boot()
+    cloud.disconnect("host-1")
+    agent = cloud.agents["host-1"]
+    agent.hello()
+    with arm(1) as point, pytest.raises(Crashed):
+        cloud.run(cloud.hosts.serve(agent))
+    covers("welcome", point)
+    settled(cloud)
+    assert cloud.show(id)["status"] == "ACTIVE"
+
+
+def test_a_cleanup_that_is_cut_off_is_done_by_the_next(make_cloud: Callable[[], Cloud]) -> None:
+    cloud = make_cloud()
+    id = cloud.boot()
+    cloud.converge()
+    cloud.ask("DELETE", f"/servers/{id}")
+    cloud.converge()
+    cloud.advance(KEEP_DELETED_S + 1)
+    loop = CleanupLoop(cloud.store, cloud.clock)
+    with arm(1) as point, pytest.raises(Crashed):
+        cloud.run(loop.step("all"))
+    assert cloud.store.read_now(lambda tx: tx.value("SELECT count(*) FROM servers")) == 1
+    for _ in range(2):
+        cloud.run(loop.step("all"))
+        assert cloud.store.read_now(lambda tx: tx.value("SELECT count(*) FROM servers")) == 0
+    covers("cleanup", point)
 
 
 def test_every_step_twice_is_as_good_as_once(make_cloud: Callable[[], Cloud]) -> None:
@@ -102,8 +134,9 @@ def test_a_deadline_that_is_cut_off_is_met_by_the_next_sweep(make_cloud: Callabl
     id = cloud.boot()
     cloud.converge()
     cloud.advance(601)
-    with arm(1), pytest.raises(Crashed):
+    with arm(1) as point, pytest.raises(Crashed):
         cloud.expire()
+    covers("deadlines", point)
     assert cloud.show(id)["status"] == "BUILD"
     cloud.expire()
     cloud.expire()

@@ -23,7 +23,7 @@ from workload import Client, Project
 
 from bivouac.drivers.net.ovn.kernel import in_namespace
 
-REST_LIMIT_S = 120.0
+REST_LIMIT_S = 300.0
 RESTING = frozenset({"ACTIVE", "SHUTOFF", "PAUSED", "SUSPENDED", "ERROR"})
 PROCESSES = ("control", "agent", "objects")
 DAEMONS = ("ovsdb-northbound", "ovsdb-southbound", "ovn-northd", "ovsdb-switch", "ovs-vswitchd", "ovn-controller")

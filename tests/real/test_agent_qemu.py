@@ -21,6 +21,7 @@ import pytest
 # ruff: noqa: E402 - what follows lies there
 sys.path[:0] = [str(Path(__file__).parents[1] / "unit" / name) for name in ("agent", "drivers")]
 
+from crash.side_effects import covers
 from hosts import complete, eventually
 
 from bivouac.agent import loop as loops
@@ -194,7 +195,7 @@ def test_a_server_boots_from_its_image_reads_its_config_drive_and_is_snapshotted
 def test_a_crash_at_every_side_effect_leaves_nothing_over(image: TinyImage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loops, "FIRST_RETRY_S", 0.01)
 
-    async def tell(crash_at: int) -> tuple[list[str], int, str]:
+    async def tell(crash_at: int) -> tuple[arm, int, str]:
         async with real_host(image) as host:
             spec = host.spec(new_uuid())
             restarts = 0
@@ -215,9 +216,11 @@ def test_a_crash_at_every_side_effect_leaves_nothing_over(image: TinyImage, monk
                     if power == "running" and not pid:
                         pid = processes_below(host.folder / "guests")[spec.id]
                 assert host.leftovers() == []
-            return count.seen, restarts, spec.id
+            return count, restarts, spec.id
 
-    smooth, _, _ = asyncio.run(tell(0))
+    count, _, _ = asyncio.run(tell(0))
+    covers("guest's life", count)
+    smooth = count.seen
     assert len(smooth) >= 15
     for n in range(1, len(smooth) + 1):
         try:
@@ -226,6 +229,63 @@ def test_a_crash_at_every_side_effect_leaves_nothing_over(image: TinyImage, monk
             error.add_note(f"crash {n} of {len(smooth)}, at {smooth[n - 1]!r}")
             raise
         assert restarts == 1, smooth[n - 1]
+
+
+def test_a_crash_at_every_side_effect_of_what_is_done_to_a_running_guest(
+    image: TinyImage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Devices that come and go and operations, over and over on one guest, which outlives every agent."""
+    monkeypatch.setattr(loops, "FIRST_RETRY_S", 0.01)
+
+    async def body() -> list[arm]:
+        async with real_host(image) as host:
+            spec = host.spec(new_uuid())
+            await host.converge(spec)
+            console = host.folder / "guests" / spec.id / "run" / "console.log"
+            await eventually("boot", lambda: b"guest: READY" in console.read_bytes(), 180)
+
+            async def say(n: int, *changes: dict[str, Any]) -> arm:
+                nonlocal spec
+                with arm(n) as point:
+                    for change in changes:
+                        spec = replace(spec, generation=spec.generation + 1, **change)
+                        try:
+                            await host.converge(spec)
+                        except Crashed:
+                            await host.stop_agent()
+                            await host.start_agent()
+                            await host.converge(spec)
+                        report = host.reports[-1]
+                        assert (report.fault, report.observed_generation) == ("", spec.generation), report
+                        assert all(one.state == "done" for one in report.operations), report
+                return point
+
+            def operation(kind: str, **arguments: str) -> dict[str, Any]:
+                one = OperationSpec(f"{kind}-{spec.generation}-{new_uuid()}", kind, arguments)  # type: ignore[arg-type]
+                return {"operations": (one,)}
+
+            few = {"disks": spec.disks, "ports": spec.ports}
+            more = {
+                "disks": (*spec.disks, DiskSpec("data", 1 << 20, kind="volume")),
+                "ports": (*spec.ports, PortSpec("host-" + new_uuid()[:6], "net", "fa:16:3e:00:00:02", 1442)),
+            }
+            n, points = 0, []
+            while not points:
+                n += 1
+                point = await say(
+                    n, more, few, operation("set_password", user="cirros", password="another one"), operation("nmi"),
+                    operation("snapshot", image_id="copy", disk_format="qcow2"), {"operations": ()},
+                )  # fmt: skip
+                assert processes_below(host.folder / "guests")[spec.id] == host.hypervisor._guests[spec.id].state.pid
+                assert (host.reports[-1].disks, len(host.reports[-1].ports)) == (("root", "config"), 1)
+                if len(point.seen) < n:
+                    points.append(point)
+            points.append(await say(1, operation("reboot_hard"), {"operations": ()}))
+            points.append(await say(1, {"power": "absent"}))
+            assert host.leftovers() == []
+            return points
+
+    covers("running guest", *asyncio.run(body()))
 
 
 def test_a_running_guest_does_not_notice_that_the_agent_restarts(image: TinyImage) -> None:

@@ -147,6 +147,7 @@ class HostLinks:
         if certified not in ("", hello.host.name):
             log.warning("an agent gave another host's name", extra={"host": hello.host.name, "certified": certified})
             return
+        side_effect("commit welcome")
         host = await self.store.write(self._welcome, hello)
         mine = Link(hello.host.name, host, connection)
         self.links[mine.host] = mine

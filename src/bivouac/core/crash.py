@@ -4,6 +4,7 @@ Outside tests `side_effect` costs one comparison. In a test, `arm(n)` makes the 
 BaseException so that no error handling on the way mistakes it for a failure it may deal with.
 """
 
+import sys
 from collections.abc import Callable
 
 
@@ -21,11 +22,13 @@ def side_effect(name: str) -> None:
 
 
 class arm:  # noqa: N801 - reads as a verb: `with arm(3) as point:`
-    """Within the block, the n-th side effect (from 1) raises Crashed; 0 only counts. `seen` lists the names so far."""
+    """Within the block, the n-th side effect (from 1) raises Crashed; 0 only counts. `seen` lists the names so far,
+    `sites` where they stand: module and line."""
 
     def __init__(self, n: int = 0):
         self.n = n
         self.seen: list[str] = []
+        self.sites: list[tuple[str, int]] = []
 
     def __enter__(self) -> "arm":
         global _hook
@@ -38,5 +41,7 @@ class arm:  # noqa: N801 - reads as a verb: `with arm(3) as point:`
 
     def _hit(self, name: str) -> None:
         self.seen.append(name)
+        caller = sys._getframe(2)
+        self.sites.append((caller.f_globals["__name__"], caller.f_lineno))
         if len(self.seen) == self.n:
             raise Crashed(name)

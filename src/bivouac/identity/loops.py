@@ -3,6 +3,7 @@
 One key, `upkeep`, always due; the rules decide by the clock, so running twice does nothing twice.
 """
 
+from ..core.crash import side_effect
 from ..core.store import Tx
 from . import revocation, tokens
 from .identity import Identity
@@ -28,7 +29,9 @@ class Upkeep:
         return [KEY]
 
     async def step(self, key: str) -> float | None:
+        side_effect("commit upkeep")
         await self._store.write(upkeep, self._clock.now(), self._token_lifetime_s)
+        side_effect("commit upkeep of the vault")
         await self._store.write(self._vault.upkeep, self._clock.now())
         return None
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from bivouac.core.blobs import Digests
+from bivouac.core.crash import side_effect
 from bivouac.core.errors import BadRequest, Conflict, Error, NotFound
 from bivouac.core.ids import new_hex
 from bivouac.core.store import Tx
@@ -51,6 +52,7 @@ class Importer:
         try:
             if task.deadline <= now:
                 raise Conflict(TOO_LONG)
+            side_effect("commit claim of image")
             image = await self.store.write(imports.claim_image, task.image_id or "", now)
             await self._guarded(task, image)
         except Unwanted:
@@ -64,6 +66,7 @@ class Importer:
     async def _end(self, task: TaskRow, image: ImageRow | None, reason: str) -> None:
         now = self.service.clock.now()
         transfer = image.transfer if image is not None else ""
+        side_effect("commit failed import")
         await self.store.write(imports.give_up, task.id, task.image_id or "", transfer, reason, now)
 
     async def _guarded(self, task: TaskRow, image: ImageRow) -> None:
@@ -198,6 +201,7 @@ class Importer:
         """A copy of the image beside us, linked when it is here anyway. Nothing when it cannot be had any more."""
         image = await self.store.read(lambda tx: tx.get(ImageRow, image_id))
         if image is None or image.status != "active":
+            side_effect("commit what is not cached")
             await self.store.write(_unqueue, image_id)
             return
         key, blobs = f"{image_id}.{new_hex()}", self.service.blobs
@@ -210,6 +214,7 @@ class Importer:
             await self._copy(fetched.stream(), CACHE, key)
         with blobs[CACHE].open(key) as copy:
             size = copy.size
+        side_effect("commit cached")
         await self.store.write(cache.cached, image_id, key, size, self.service.clock.now())
 
     # --- bytes into stores ---------------------------------------------------------------------------------------
@@ -245,6 +250,7 @@ class Importer:
             except OSError as error:
                 await self._refused(image, target, error, must)
                 continue
+            side_effect("commit copy")
             await self.store.write(imports.stored, image.id, image.transfer, target, key, self.service.clock.now())
 
     async def _refused(self, image: ImageRow, store: str, error: OSError, fatal: bool) -> None:
@@ -252,6 +258,7 @@ class Importer:
         log.warning("store refuses an image", extra={"store": store, "image_id": image.id, "error": str(error)})
         if fatal:
             raise Conflict(f"Store {store} could not take the image: {error.strerror}.") from error
+        side_effect("commit refused copy")
         await self.store.write(imports.not_stored, image.id, image.transfer, store, self.service.clock.now())
 
     async def _take_over(self, image: ImageRow, source: str, blob: str, digests: Digests, store: str) -> Arrival:
@@ -276,6 +283,7 @@ class Importer:
         self, task: TaskRow, image: ImageRow, arrival: Arrival | None, changes: dict[str, Any] | None = None
     ) -> None:
         now = self.service.clock.now()
+        side_effect("commit import")
         await self.store.write(imports.succeed, task.id, image.id, image.transfer, arrival, now, changes)
 
 

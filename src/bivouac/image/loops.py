@@ -11,6 +11,7 @@ import asyncio
 import logging
 
 from bivouac.core.blobs import Blobs
+from bivouac.core.crash import side_effect
 from bivouac.core.loops import Loop
 from bivouac.core.store import Tx
 
@@ -48,6 +49,7 @@ class GarbageLoop(Loop):
                 log.warning("store cannot be listed", extra={"store": store, "error": str(error)})
                 continue
             if found:
+                side_effect("commit orphans")
                 await self.service.store.write(discard_orphans, store, found, self.service.clock.now())
         rows = await self.service.store.read(lambda tx: tx.select(GarbageRow, "ORDER BY added_at LIMIT 1000"))
         return [f"{row.store}/{row.blob}" for row in rows]
@@ -58,6 +60,7 @@ class GarbageLoop(Loop):
         if row is not None:
             if store in self.service.blobs:
                 await asyncio.to_thread(self.service.blobs[store].delete, blob)
+            side_effect("commit garbage")
             await self.service.store.write(lambda tx: tx.delete(row))
         return None
 
@@ -78,6 +81,7 @@ class TransferLoop(Loop):
         return [row.id for row in rows]
 
     async def step(self, key: str) -> float | None:
+        side_effect("commit given up transfer")
         await self.service.store.write(give_up, key, self.service.clock.now())
         return None
 
@@ -97,7 +101,9 @@ class TaskLoop(Loop):
         return await self.service.store.read(tasks.due, self.service.clock.now())
 
     async def step(self, key: str) -> float | None:
+        side_effect("commit forgotten task")
         await self.service.store.write(forget_task, key, self.service.clock.now())
+        side_effect("commit claim of task")
         task = await self.service.store.write(tasks.claim, key, self.service.clock.now())
         if task is not None:
             await self.importer.run(task)
@@ -120,6 +126,7 @@ class CacheLoop(Loop):
 
     async def step(self, key: str) -> float | None:
         await Importer(self.service).cache(key)
+        side_effect("commit smaller cache")
         await self.service.store.write(cache.shrink, self.service.settings.cache_max_bytes, self.service.clock.now())
         return None
 

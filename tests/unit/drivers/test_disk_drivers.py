@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from crash.side_effects import covers
 from disk_contract import DiskContract, Source
 
 from bivouac.core.crash import Crashed, arm
@@ -264,6 +265,9 @@ def test_a_crash_at_any_moment_leaves_nothing_half_made(tmp_path: Path) -> None:
         driver = local(folder)
         await driver.ensure_disk("a", DiskSpec("root", 1 << 20, image=image), source.fetch)
         await driver.ensure_config_drive(ServerSpec("a", 1, "running", 1, 128))
+        for size in (1 << 20, 2 << 20):
+            await driver.ensure_disk("a", DiskSpec("more", size), source.fetch)
+        await driver.remove_disk("a", "more")
         await driver.remove_disks("a")
 
     with arm() as count:
@@ -276,6 +280,20 @@ def test_a_crash_at_any_moment_leaves_nothing_half_made(tmp_path: Path) -> None:
         asyncio.run(work(folder))
         left = [path for path in folder.rglob("*") if path.is_file()]
         assert left == [folder / "images" / f"{image.id}.raw"], count.seen[n - 1]
+    covers("disks", count)
+
+
+def test_a_crash_while_unused_images_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = Source(b"0" * 1000)
+    driver = local(tmp_path)
+    asyncio.run(driver.ensure_image(source.image(), source.fetch))
+    monkeypatch.setattr("bivouac.drivers.disk.local.driver.KEEP_UNUSED_S", -3600.0)
+    with arm(1) as point, pytest.raises(Crashed):
+        asyncio.run(driver.remove_unused_images(set()))
+    for _ in range(2):
+        asyncio.run(local(tmp_path).remove_unused_images(set()))
+        assert list((tmp_path / "images").iterdir()) == []
+    covers("unused images", point)
 
 
 def test_too_large_an_overlay_is_refused() -> None:

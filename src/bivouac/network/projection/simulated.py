@@ -1,5 +1,6 @@
 """What stands for OVN in a simulated fleet: every bound port is up."""
 
+from bivouac.core.crash import side_effect
 from bivouac.core.store import Store, Tx
 
 from ..records import Port
@@ -21,6 +22,7 @@ class SimulatedProjection:
 
     async def step(self, key: str) -> float | None:
         while await self._store.read(_differing):
+            side_effect("port states")
             await self._store.write(_settle)
         return None
 

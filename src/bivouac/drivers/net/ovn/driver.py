@@ -59,6 +59,8 @@ class OvnDriver:
         """Network id -> whose addresses its neighbour table may know."""
         self._locks = [asyncio.Lock() for _ in range(64)]
         self._cloud = metadata.cloud_name(self.directory)
+        self._group = int(self._cloud[:7], 16)
+        """Group of this cloud's taps."""
         self._supervisor = Supervisor(
             where,
             [
@@ -93,6 +95,7 @@ class OvnDriver:
             await asyncio.to_thread(self._configure)
             await self._supervisor.start("ovs-vswitchd")
             await asyncio.to_thread(self._bring_up)
+            await asyncio.to_thread(self._remove_stray_taps)
             await self._supervisor.start("ovn-controller")
         except (OSError, CommandError, ovsdb.OvsdbError) as error:
             raise DriverError("The host's network could not be started.", str(error)) from error
@@ -116,6 +119,7 @@ class OvnDriver:
                 await self.remove_port(port_id)
             for network_id in await self.observe_networks():
                 await self.remove_network(network_id)
+            await asyncio.to_thread(self._remove_stray_taps)
             await asyncio.to_thread(self.switch.remove_bridges)
         except (DriverError, ovsdb.OvsdbError):
             log.warning("the switch does not answer; removing what is left of it")
@@ -213,7 +217,7 @@ class OvnDriver:
             if self.switch.unplug(tap):
                 self.switch.settle()
             side_effect(f"create {tap}")
-            kernel.make_tap(tap)
+            kernel.make_tap(tap, self._group)
         kernel.set_up(tap, port.mtu)
         if self.switch.plugged().get(tap) != wanted:
             self.switch.plug(wanted)
@@ -223,6 +227,12 @@ class OvnDriver:
         tap = tap_name(port_id)
         self.switch.unplug(tap)
         if kernel.device_exists(tap):
+            side_effect(f"remove {tap}")
+            run(["ip", "link", "del", tap])
+
+    def _remove_stray_taps(self) -> None:
+        """Taps of ours that are not plugged: somebody died between making and plugging, or unplugging and removing."""
+        for tap in kernel.taps(self._group) - set(self.switch.plugged()):
             side_effect(f"remove {tap}")
             run(["ip", "link", "del", tap])
 

@@ -5,6 +5,7 @@ Sources: tuntap.rst of the kernel's documentation, netdevice(7), setns(2).
 
 import ctypes
 import fcntl
+import json
 import os
 import socket
 import struct
@@ -17,7 +18,7 @@ from bivouac.core.run import run
 
 T = TypeVar("T")
 NAMESPACES = Path("/run/netns")
-_TUNSETIFF, _TUNSETPERSIST = 0x400454CA, 0x400454CB
+_TUNSETIFF, _TUNSETPERSIST, _TUNSETGROUP = 0x400454CA, 0x400454CB, 0x400454CE
 _IFF_TAP, _IFF_NO_PI = 0x0002, 0x1000
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _SIOCSIFMTU, _SIOCETHTOOL = 0x8913, 0x8914, 0x8922, 0x8946
 _IFF_UP = 0x1
@@ -35,14 +36,24 @@ def device_exists(name: str) -> bool:
     return True
 
 
-def make_tap(name: str) -> None:
-    """A persistent tap without vnet headers: QEMU then drops its offloads, and TCP is right on every path."""
+def make_tap(name: str, group: int) -> None:
+    """A persistent tap without vnet headers: QEMU then drops its offloads, and TCP is right on every path.
+
+    The group tells whose it is, from the moment that it outlives us.
+    """
     tap = os.open("/dev/net/tun", os.O_RDWR)
     try:
         fcntl.ioctl(tap, _TUNSETIFF, struct.pack("16sH22x", name.encode(), _IFF_TAP | _IFF_NO_PI))
+        fcntl.ioctl(tap, _TUNSETGROUP, group)
         fcntl.ioctl(tap, _TUNSETPERSIST, 1)
     finally:
         os.close(tap)
+
+
+def taps(group: int) -> set[str]:
+    """Names of the taps of a group."""
+    shown = json.loads(run(["ip", "-details", "-json", "link", "show", "type", "tun"]).stdout or b"[]")
+    return {one["ifname"] for one in shown if one and one["linkinfo"]["info_data"].get("group") == group}
 
 
 def set_up(name: str, mtu: int = 0) -> None:
