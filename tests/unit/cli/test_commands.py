@@ -113,7 +113,7 @@ def test_what_a_dead_supervisor_knew_does_not_end_the_next_start(
     died = {"name": "control", "identity": None, "restarts": 9, "last_end": "was killed by SIGKILL", "since": 0.0}
     layout.status.write_text(json.dumps({"processes": [died]}))
     monkeypatch.setattr(start, "spawn", lambda *_, **__: None)
-    monkeypatch.setattr(start, "answers", lambda url: True)
+    monkeypatch.setattr(start, "answers", lambda *_: True)
     monkeypatch.setattr(start, "all_processes_run", lambda layout: start.failing_process(layout) is None)
     with Progress() as progress:
         start.start(layout, Settings(drivers="sim"), progress)
