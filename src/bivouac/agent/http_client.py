@@ -68,7 +68,8 @@ async def download(endpoint: Endpoint, image: ImageRef) -> AsyncIterator[bytes]:
     try:
         writer.write(_head(endpoint, "GET", image.id))
         while not answer.complete:
-            data = await asyncio.wait_for(reader.read(CHUNK), PATIENCE_S)
+            async with asyncio.timeout(PATIENCE_S):
+                data = await reader.read(CHUNK)
             if not data:
                 raise DriverError("The image could not be fetched.", "control hung up in the middle")
             parser.feed_data(data)
@@ -95,9 +96,11 @@ async def upload(endpoint: Endpoint, image_id: str, path: Path) -> None:
             writer.write(_head(endpoint, "PUT", image_id, size))
             while data := await asyncio.to_thread(file.read, CHUNK):
                 writer.write(data)
-                await asyncio.wait_for(writer.drain(), PATIENCE_S)
+                async with asyncio.timeout(PATIENCE_S):
+                    await writer.drain()
         while not answer.complete:
-            data = await asyncio.wait_for(reader.read(CHUNK), PATIENCE_S * 10)
+            async with asyncio.timeout(PATIENCE_S * 10):
+                data = await reader.read(CHUNK)
             if not data:
                 break
             parser.feed_data(data)
@@ -114,7 +117,8 @@ async def upload(endpoint: Endpoint, image_id: str, path: Path) -> None:
 
 async def _connect(endpoint: Endpoint) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     try:
-        return await asyncio.wait_for(endpoint.open(), 10)
+        async with asyncio.timeout(10):
+            return await endpoint.open()
     except (OSError, TimeoutError) as error:
         raise DriverError("The host cannot reach the cloud's control.", str(error)) from error
 

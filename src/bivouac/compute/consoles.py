@@ -92,7 +92,8 @@ class Consoles:
         try:
             wish = {"server_id": session.server_id, "session": id, "console": session.kind}
             await self.hosts.ask(session.host, "open_console", wish)
-            device, over = await asyncio.wait_for(arrival, DIAL_BACK_S)
+            async with asyncio.timeout(DIAL_BACK_S):
+                device, over = await arrival
         except (Error, TimeoutError) as error:
             words = error.message if isinstance(error, Error) else "The host did not open the console in time."
             await client.close(1011, words[:120])

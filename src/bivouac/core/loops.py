@@ -5,6 +5,7 @@ to be called again. The rare path and the usual path are one: what a bell missed
 """
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
@@ -99,10 +100,10 @@ class Runner:
                 moments = [next_sweep]
                 if len(self._running) < self.loop.concurrency:
                     moments += self._waiting.values()
-                try:
-                    await asyncio.wait_for(self._wake.wait(), max(0.0, min(moments) - time.monotonic()))
-                except TimeoutError:
-                    continue
+                # Not `wait_for`: before Python 3.12 it forgets a cancellation that comes together with the wake.
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(min(moments) - time.monotonic()):
+                        await self._wake.wait()
 
     async def _do_sweep(self) -> None:
         try:

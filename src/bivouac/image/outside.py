@@ -112,7 +112,8 @@ class Outside:
         place = self.check(url)
         loop = asyncio.get_running_loop()
         try:
-            found = await asyncio.wait_for(loop.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM), TIMEOUT_S)
+            async with asyncio.timeout(TIMEOUT_S):
+                found = await loop.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError, TimeoutError) as error:
             raise FetchFailed(f"The name {place.host} cannot be resolved.") from error
         addresses = [str(entry[4][0]) for entry in found]

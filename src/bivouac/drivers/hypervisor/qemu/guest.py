@@ -253,7 +253,8 @@ class Guest:
             with contextlib.suppress(MonitorError):
                 await self.monitor.execute("quit", timeout_s=QUIT_TIMEOUT_S)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.gone.wait(), QUIT_TIMEOUT_S)
+                async with asyncio.timeout(QUIT_TIMEOUT_S):
+                    await self.gone.wait()
             await self.kill()
 
     async def kill(self) -> None:

@@ -130,7 +130,9 @@ async def _unplug(monitor: Monitor, device: str, refusal: str) -> None:
                 return
             if "already in the process" not in str(error):
                 raise DriverError(refusal, str(error)) from error
-        if (await asyncio.wait_for(answered, UNPLUG_TIMEOUT_S)).name != "DEVICE_DELETED":
+        async with asyncio.timeout(UNPLUG_TIMEOUT_S):
+            answer = await answered
+        if answer.name != "DEVICE_DELETED":
             raise DriverError(refusal, "the guest refused to unplug")
     except (TimeoutError, MonitorError) as error:
         raise DriverError(refusal, str(error) or "no answer from the guest") from error

@@ -86,7 +86,8 @@ class Monitor:
         self._greeting = asyncio.get_running_loop().create_future()
         self._reader = asyncio.create_task(self._read(self._socket), name=f"qmp {path.parent.name}")
         try:
-            greeting = await asyncio.wait_for(asyncio.shield(self._greeting), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                greeting = await asyncio.shield(self._greeting)
             await self.execute("qmp_capabilities", timeout_s=timeout_s)
         except TimeoutError as error:
             self.close()
@@ -111,7 +112,8 @@ class Monitor:
                 socket.send_fds(self._socket, [data], list(fds))
             else:
                 await asyncio.get_running_loop().sock_sendall(self._socket, data)
-            return await asyncio.wait_for(answer, timeout_s)
+            async with asyncio.timeout(timeout_s):
+                return await answer
         except TimeoutError as error:
             raise MonitorError(f"{name}: no answer in {timeout_s} s") from error
         except OSError as error:
