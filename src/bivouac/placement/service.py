@@ -31,7 +31,7 @@ def register_host(tx: Tx, facts: HostFacts, ratios: Compute, now: float, zone: s
     vcpus = int(facts.vcpus * ratios.cpu_allocation_ratio)
     memory_mib = int((facts.memory_mib - facts.reserved_memory_mib) * ratios.memory_allocation_ratio)
     disk_gib = int((facts.disk_gib - facts.reserved_disk_gib) * ratios.disk_allocation_ratio)
-    room = {"vcpus": vcpus, "memory_mib": memory_mib, "disk_gib": disk_gib}
+    room: dict[str, Any] = {"vcpus": vcpus, "memory_mib": memory_mib, "disk_gib": disk_gib}
     host = tx.first(Host, "WHERE name = ?", facts.name)
     if host is None:
         number = int(tx.value("SELECT coalesce(max(number), 0) FROM hosts") or 0) + 1
