@@ -8,10 +8,15 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import hypothesis
 import psycopg
 import pytest
 
 from bivouac.core.store import Store, open_store
+
+# How long an example takes says more of the machine than of the code.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 POSTGRESQL_BIN = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 
