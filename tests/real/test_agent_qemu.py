@@ -65,6 +65,7 @@ class TapNet(SimNetDriver):
     async def ensure_port(self, server_id: str, port: PortSpec) -> str:
         tap = await super().ensure_port(server_id, port)
         if tap not in taps():
+            MADE.add(tap)
             subprocess.run(["ip", "tuntap", "add", tap, "mode", "tap"], check=True)
         return tap
 
@@ -75,8 +76,12 @@ class TapNet(SimNetDriver):
         await super().remove_port(port_id)
 
 
+MADE: set[str] = set()
+"""Taps of this process: another worker's tests may have some of the same kind."""
+
+
 def taps() -> list[str]:
-    return [name for name in os.listdir("/sys/class/net") if name.startswith("taphost-")]
+    return [name for name in os.listdir("/sys/class/net") if name in MADE]
 
 
 class RealHost:
